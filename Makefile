@@ -1,0 +1,45 @@
+# `make demo` and `make test` are all one needs on a fresh machine with Python 3.11+, git and make.
+PYTHON ?= python3
+VENV ?= .venv
+# The torch to install. On a CUDA machine the package index's own wheel is right; on a Linux machine without a
+# GPU, PIP_EXTRA_INDEX_URL can name PyTorch's CPU wheels (see README, Install), which are much smaller.
+TORCH ?= torch==2.13.0
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help install demo ui test test-slow lint types clean
+help: ## show what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+install: $(STAMP) ## create the environment in .venv
+$(STAMP): pyproject.toml constraints.txt
+	@echo "Creating the environment in $(VENV) (a few minutes the first time)"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	@touch $(STAMP)
+
+demo: $(STAMP) ## the whole pipeline on the packaged starter library: no network, GPU or token
+	@echo "Running the whole pipeline on the starter library"
+	$(BIN)/bioicons demo
+
+ui: $(STAMP) ## the Dagster UI, with the history of all earlier runs
+	$(BIN)/dagster dev
+
+lint: $(STAMP) ## style, import rules, the workspace loads
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/dagster definitions validate -w workspace.yaml
+
+types: $(STAMP) ## static types
+	$(BIN)/pyright
+
+test: lint ## what CI runs
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: $(STAMP) ## the long tests
+	$(BIN)/python -m pytest -m slow
+
+clean: ## remove the environment (data/ stays)
+	rm -rf $(VENV)

@@ -1,0 +1,260 @@
+"""`bioicons …`: the command line, thin over the rooms.
+
+Belongs here: options, progress bars, and the sentences people read. Every failure that a user can mend
+is one sentence on stderr and a non-zero exit; a traceback means a bug.
+"""
+
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from bioicons_pipeline import __version__
+from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.settings import get_settings
+
+app = typer.Typer(
+    name="bioicons",
+    help="From the open bioicons library to a licence-clean dataset, a FLUX LoRA and new scientific icons.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+Say = Callable[[str], None]
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """From the open bioicons library to a licence-clean dataset, a FLUX LoRA and new scientific icons."""
+
+
+@app.command()
+def run(
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="Upstream library: git URL, clone, bundle, plain folder, or 'starter'. Default: the public "
+            "bioicons repository.",
+            show_default=False,
+        ),
+    ] = None,
+    ref: Annotated[
+        str | None, typer.Option(help="Commit, tag or branch; default: the newest.", show_default=False)
+    ] = None,
+    category: Annotated[
+        str | None,
+        typer.Option(help="One scientific category, e.g. Animals; default: the whole library as one."),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(help="Base model: a name (flux-tiny, flux1-dev) or a folder in diffusers layout."),
+    ] = None,
+    until: Annotated[str, typer.Option(help="Last stage to run, e.g. icon_dataset.")] = "sample_grid",
+    preset: Annotated[
+        str | None, typer.Option(help="Training preset; default: the one that suits the base.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
+    rank: Annotated[int | None, typer.Option(min=1, help="LoRA rank.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Training seed.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the dataset's pictures, px.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Train even if nothing changed.")] = False,
+) -> None:
+    """Run the pipeline: snapshot, manifest, pictures, captions, dataset, LoRA, sample grid.
+
+    What did not change since the last time is left out. Everything shows in the Dagster UI.
+    """
+    from bioicons_pipeline.orchestration.pipeline import Options
+
+    settings = get_settings()
+    training = {"preset": preset, "steps": steps, "rank": rank, "learning_rate": learning_rate, "seed": seed}
+    options = Options(
+        source=source or settings.source,
+        ref=ref if source or ref else settings.ref,
+        category=category,
+        base=base or settings.base,
+        until=until,
+        training={key: value for key, value in training.items() if value is not None}
+        | ({"force": True} if force else {}),
+        render_size=size,
+    )
+    _run(options)
+
+
+@app.command()
+def demo(
+    base: Annotated[str, typer.Option(help="Base model.")] = "flux-tiny",
+    steps: Annotated[int | None, typer.Option(min=200, help="Training steps, at least 200.")] = None,
+) -> None:
+    """Run everything on the small starter library: no network, no GPU, no token, a few minutes."""
+    from bioicons_pipeline.orchestration.pipeline import Options
+
+    options = Options(
+        source="starter",
+        ref=None,
+        category=None,
+        base=base,
+        training={"steps": steps} if steps else {},
+        render_size=512,
+    )
+    _run(options)
+
+
+def _run(options) -> None:
+    warnings.filterwarnings("ignore")
+    from bioicons_pipeline.orchestration import launch, pipeline
+    from bioicons_pipeline.orchestration.instance import shared_instance
+
+    settings = get_settings()
+    pipeline.check_options(options, settings)
+    log = settings.root / "logs" / f"run-{time.strftime('%Y%m%d-%H%M%S')}.log"
+    started = time.monotonic()
+    with launch.terminal_kept(log) as terminal:
+        console = Console(file=terminal, highlight=False, soft_wrap=True)
+        display = Display(console)
+        console.print(f"Source {escape(options.source)}, base {escape(options.base)}; details in {escape(str(log))}")
+        try:
+            with shared_instance(settings) as instance, display:
+                summary = pipeline.run_pipeline(settings, options, instance, display.show)
+        except launch.JobFailedError as error:
+            raise launch.JobFailedError(f"{error} (log: {log})") from error
+    _report(summary, options, time.monotonic() - started)
+
+
+class Display:
+    """One line a stage: a live bar on a terminal, a line at start and end elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
+        self.console = console
+        self.live = console.is_terminal
+        self.bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.fields[stage]:<22}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+            console=console,
+            disable=not self.live,
+        )
+        self.tasks: dict = {}
+        self.last = ""
+
+    def __enter__(self) -> "Display":
+        self.bars.start()
+        return self
+
+    def __exit__(self, *_exc) -> None:
+        self.bars.stop()
+
+    def show(self, progress) -> None:
+        """Draw one progress event."""
+        text = escape(progress.text)
+        if not self.live:
+            count = f" {progress.done}" if progress.done is not None else ""
+            line = f"  {progress.stage:<22} {text}{count}"
+            if (progress.done is None or progress.done == progress.total) and line != self.last:
+                self.console.print(line)
+                self.last = line
+            return
+        if progress.stage not in self.tasks:
+            self.tasks[progress.stage] = self.bars.add_task(text, total=None, stage=progress.stage)
+        task = self.tasks[progress.stage]
+        if progress.done is not None:
+            self.bars.update(task, description=text, completed=progress.done, total=progress.total)
+        elif progress.text == "done":
+            total = self.bars.tasks[self.bars.task_ids.index(task)].total or 1
+            self.bars.update(task, description="done", completed=total, total=total)
+        else:
+            self.bars.update(task, description=text)
+
+
+def _report(summary, options, seconds: float) -> None:
+    """What came out and where it is, on stdout."""
+    from bioicons_pipeline.orchestration.stages import base as names
+
+    say: Say = lambda text: typer.echo(text)  # noqa: E731
+    settings = get_settings()
+    snapshot = summary.facts.get(names.SNAPSHOT)
+    if snapshot:
+        say(
+            f"Library  {snapshot['icons']} icons in {len(snapshot['categories'])} categories · "
+            f"{snapshot['source_url']} at {snapshot['commit'][:15]}"
+        )
+    dataset = summary.facts.get(names.DATASET)
+    if dataset:
+        mix = ", ".join(f"{spdx} {count}" for spdx, count in sorted(dataset["licence_mix"].items()))
+        say(
+            f"Dataset  {dataset['icons']} icons ({dataset['splits']['train']} train, "
+            f"{dataset['splits']['heldout']} held out) · {mix}"
+        )
+    weights = summary.facts.get(names.WEIGHTS)
+    trained = bool(weights) and weights["status"] == "trained"
+    if trained:
+        loss = weights["fixed_noise_loss"]
+        say(
+            f"Training {weights['steps']} steps on {weights['base']} · fixed-noise loss "
+            f"{loss['before']:.4f} before, {loss['after']:.4f} after"
+        )
+    say("")
+    labels = {names.DATASET: "dataset", names.WEIGHTS: "LoRA", names.GRID: "grid"}
+    files = {names.WEIGHTS: "pytorch_lora_weights.safetensors", names.GRID: "grid.png"}
+    for asset, folder in summary.outputs.items():
+        path = folder / files.get(asset, "")
+        say(f"{labels[asset]:<8} {path if path.exists() else folder}")
+    say(f"UI       {ui_command(settings)}   then http://localhost:3000")
+    say(f"Done in {seconds:.0f} s.")
+    if weights and not trained:
+        raise BioiconsError(
+            f"{options.category} was not trained: it has {weights['icons']} icons and needs at least 12; "
+            "choose a larger category or leave --category out for the library-wide LoRA."
+        )
+
+
+def ui_command(settings) -> str:
+    """The command that opens the Dagster UI on the same history as this command line."""
+    shipped = Path.cwd() / "dagster.yaml"
+    if shipped.is_file() and settings.root == Path.cwd() / "data":
+        return "dagster dev"
+    return f"DAGSTER_HOME={settings.dagster_dir} dagster dev -m bioicons_pipeline.definitions"
+
+
+def main() -> None:
+    """Entry point of the `bioicons` command."""
+    try:
+        app(standalone_mode=True)
+    except BioiconsError as error:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]Error:[/] {escape(str(error))}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Stopped. What was finished is kept; the same command goes on from there.")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

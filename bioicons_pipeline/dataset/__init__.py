@@ -1,0 +1,21 @@
+"""dataset: records, pictures and captions become a Hugging Face dataset that carries its own credits.
+
+Belongs here: the Parquet shards, the dataset card, the credits beside them. Does not belong here: which
+icons are in (library/), how they look (rendering/), what they are called (captioning/).
+
+Shards are named by category and split (`data/train-animals.parquet`), so the library-wide dataset is
+the union of the categories' own shards, byte for byte, under one card.
+"""
+
+from bioicons_pipeline.dataset.build import DatasetInfo, DatasetRow, write_card, write_shards
+from bioicons_pipeline.dataset.schema import SPLITS, dataset_schema, shard_name
+
+__all__ = [
+    "SPLITS",
+    "DatasetInfo",
+    "DatasetRow",
+    "dataset_schema",
+    "shard_name",
+    "write_card",
+    "write_shards",
+]

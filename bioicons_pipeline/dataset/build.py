@@ -1,0 +1,129 @@
+"""Writes the dataset's files into a folder: shards, card, credits, licence texts, facts.
+
+Identical input gives identical bytes: rows are sorted by icon_id, no time is written. Memory is flat in
+the number of icons: a row's picture is read when its row group is written.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bioicons_pipeline.dataset.card import card_markdown
+from bioicons_pipeline.dataset.schema import SPLITS, dataset_schema, shard_name
+from bioicons_pipeline.library import credits
+
+ROW_GROUP = 32
+"""Rows held in memory at once; 32 pictures of 1024 px are about 4 MB of PNG."""
+
+
+@dataclass(frozen=True)
+class DatasetRow:
+    """One icon of the dataset; `png` reads its picture (PNG, RGB on white) when asked."""
+
+    icon_id: str
+    sha256: str
+    name: str
+    category: str
+    author: str
+    author_url: str | None
+    spdx: str
+    licence_url: str
+    source_url: str
+    family_id: str
+    split: str
+    caption: str
+    captions: tuple[str, ...]
+    width: int
+    height: int
+    png: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What the card and `dataset.json` say of the dataset as a whole."""
+
+    title: str
+    source_url: str
+    commit: str
+    committed_at: str | None
+    licence_preset: str
+    trigger: str
+    grammar_version: str
+    render_size: int
+
+
+def write_shards(
+    rows: Sequence[DatasetRow], folder: Path, progress: Callable[[int, int], None] | None = None
+) -> dict[str, int]:
+    """Write one Parquet shard per category and split that has rows; returns rows per split.
+
+    Raises:
+        ValueError: a row's split is neither `train` nor `heldout`.
+    """
+    counts = dict.fromkeys(SPLITS, 0)
+    shards: dict[str, list[DatasetRow]] = {}
+    for row in rows:
+        if row.split not in counts:
+            raise ValueError(f"{row.icon_id} is in split {row.split!r}; splits are {', '.join(SPLITS)}")
+        counts[row.split] += 1
+        shards.setdefault(shard_name(row.category, row.split), []).append(row)
+    done = 0
+    for name, members in sorted(shards.items()):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        members.sort(key=lambda row: row.icon_id)
+        with pq.ParquetWriter(target, dataset_schema(), compression="none") as writer:
+            for start in range(0, len(members), ROW_GROUP):
+                batch = members[start : start + ROW_GROUP]
+                writer.write_batch(_batch(batch))
+                done += len(batch)
+                if progress:
+                    progress(done, len(rows))
+    return counts
+
+
+def _batch(rows: Iterable[DatasetRow]) -> pa.RecordBatch:
+    names = [field.name for field in fields(DatasetRow) if field.name not in {"png", "split"}]
+    records = []
+    for row in rows:
+        record = {name: getattr(row, name) for name in names}
+        record["captions"] = list(row.captions)
+        record["image"] = {"bytes": row.png(), "path": f"{row.icon_id}.png"}
+        records.append(record)
+    return pa.RecordBatch.from_pylist(records, schema=dataset_schema())
+
+
+def write_card(manifest: pd.DataFrame, info: DatasetInfo, counts: dict[str, int], folder: Path) -> dict:
+    """Write `README.md`, `ATTRIBUTION.md/.csv`, `LICENSES/` and `dataset.json`; returns the facts.
+
+    `manifest` holds the rows of the icons in the dataset and no others; `counts` is rows per split.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = manifest.sort_values("icon_id")
+    facts = {
+        **asdict(info),
+        "icons": len(manifest),
+        "splits": counts,
+        "families": int(manifest["family_id"].nunique()),
+        "licence_mix": {spdx: int(count) for spdx, count in credits.licence_mix(manifest).items()},
+        "categories": {name: int(count) for name, count in manifest["category"].value_counts().items()},
+        "authors": {name: int(count) for name, count in manifest["author"].value_counts().items()},
+    }
+    changes = f"rasterised at {info.render_size} px on white, cropped and padded to a square"
+    files = {
+        "README.md": card_markdown(facts),
+        "ATTRIBUTION.md": credits.attribution_markdown(manifest, changes=changes),
+        "ATTRIBUTION.csv": credits.attribution_csv(manifest),
+        "dataset.json": json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
+        **{f"LICENSES/{name}": text for name, text in credits.licence_texts(manifest).items()},
+    }
+    for name, text in files.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8", newline="\n")
+    return facts

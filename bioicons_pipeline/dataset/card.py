@@ -1,0 +1,92 @@
+"""The dataset card: the README.md that the hub shows, with its YAML front matter.
+
+Follows https://huggingface.co/docs/hub/datasets-cards. Every figure on the card comes from the facts
+that `dataset.json` also holds; nothing is written here that is not measured or declared there.
+"""
+
+import re
+
+import yaml
+
+_HUB_LICENCES = {
+    "CC0-1.0": "cc0-1.0",
+    "CC-BY-3.0": "cc-by-3.0",
+    "CC-BY-4.0": "cc-by-4.0",
+    "CC-BY-SA-3.0": "cc-by-sa-3.0",
+    "CC-BY-SA-4.0": "cc-by-sa-4.0",
+    "MIT": "mit",
+    "BSD-3-Clause": "bsd-3-clause",
+    "BSD-2-Clause": "bsd-2-clause",
+}
+
+
+def front_matter(facts: dict) -> str:
+    """The YAML block between `---` lines: licences, tags, splits and their files."""
+    licences = sorted({_HUB_LICENCES.get(spdx, "other") for spdx in facts["licence_mix"]})
+    block = {
+        "pretty_name": facts["title"],
+        "license": licences or ["other"],
+        "task_categories": ["text-to-image"],
+        "tags": ["bioicons", "scientific-illustration", "icons", "svg"],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [
+                    {"split": split, "path": f"data/{split}-*.parquet"}
+                    for split, count in facts["splits"].items()
+                    if count
+                ],
+            }
+        ],
+    }
+    return f"---\n{yaml.safe_dump(block, sort_keys=False, allow_unicode=True)}---\n"
+
+
+def _table(title: str, counts: dict[str, int], limit: int = 20) -> str:
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    lines = [f"| {title} | icons |", "|---|---:|", *(f"| {_cell(k)} | {v} |" for k, v in ordered[:limit])]
+    if len(ordered) > limit:
+        lines.append(f"| {len(ordered) - limit} more | {sum(v for _, v in ordered[limit:])} |")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """`text` as one cell of a Markdown table; names come from strangers."""
+    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", re.sub(r"\s+", " ", text))
+
+
+def card_markdown(facts: dict) -> str:
+    """The whole card, Markdown with front matter, from the facts of `dataset.json`."""
+    date = f" of {facts['committed_at'][:10]}" if facts["committed_at"] else ""
+    return f"""{front_matter(facts)}
+# {facts["title"]}
+
+{facts["icons"]} scientific icons in {facts["families"]} families of look-alikes, {facts["splits"]["train"]} to
+train on and {facts["splits"]["heldout"]} held out, each with captions, author, licence and a link to its source.
+A family is never on both sides of the split.
+
+| made from | |
+|---|---|
+| source | {facts["source_url"]} |
+| upstream state | `{facts["commit"]}`{date} |
+| licence preset | `{facts["licence_preset"]}` |
+| pictures | PNG, {facts["render_size"]} px square, on white |
+| captions | grammar version {facts["grammar_version"]}, trigger "{facts["trigger"]}" |
+
+## Licences and credits
+
+Each icon keeps the licence its author gave it: the column `spdx` and the file `ATTRIBUTION.md` (also
+`.csv`) name it. Who uses icons under an attribution licence must credit their authors; who uses icons under
+a share-alike licence must also license what is made from them alike. Full texts are in `LICENSES/`.
+
+{_table("licence", facts["licence_mix"])}
+
+{_table("category", facts["categories"])}
+
+{_table("author", facts["authors"])}
+
+## Known limits
+
+Captions come from file names and can be poor or wrong. Authors are unevenly represented: see the table.
+Licences are those of the upstream folders; an author's mistake there is a mistake here.
+"""

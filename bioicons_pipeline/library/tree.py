@@ -1,0 +1,187 @@
+"""What a fetched upstream state looks like, whatever it was fetched from.
+
+Belongs here: the records of one state, the limits on it, which names are refused, and permalinks. Does
+not belong here: how the bytes get here (`source`).
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from bioicons_pipeline.library.git import Git, SourceError
+
+MIB = 1024 * 1024
+
+
+class LayoutError(SourceError):
+    """The source can be read, but is no icon library of the bioicons layout."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large an upstream state may be: bytes of one file, number of files, bytes of all files."""
+
+    max_file_bytes: int = 32 * MIB
+    max_files: int = 50_000
+    max_total_bytes: int = 4096 * MIB
+
+
+@dataclass(frozen=True)
+class TreeEntry:
+    """A regular file; `path` is relative to the icons folder, exactly as in the tree; `size` in bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
+class RefusedEntry:
+    """Something in the tree that is not taken; `path` is printable, `reason` is a short phrase."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class FetchedTree:
+    """One upstream state, complete on this machine, and readable until the cache is deleted.
+
+    `commit` is a full git sha, or `folder-` and a hash of the content; `committed_at` is ISO 8601 or None;
+    `source_url` is what a person can open, without credentials; `entries` are sorted by path.
+    """
+
+    commit: str
+    committed_at: str | None
+    source_url: str
+    entries: tuple[TreeEntry, ...]
+    refused: tuple[RefusedEntry, ...]
+    prefix: str
+    _reader: "GitReader | FolderReader" = field(repr=False)
+
+    def permalink(self, path: str) -> str:
+        """Address of one file at this commit; GitHub's `/blob/` form where the source is there."""
+        inside = f"{self.prefix}/{path}" if self.prefix else path
+        quoted = quote(inside.encode("utf-8", "surrogateescape"))
+        if github := github_page(self.source_url):
+            return f"{github}/blob/{self.commit}/{quoted}"
+        if "://" in self.source_url:
+            return f"{self.source_url.rstrip('/')}/{quoted}"
+        return f"{self.source_url.rstrip('/')}/{inside}"
+
+    def read(self, path: str) -> bytes:
+        """Bytes of one file.
+
+        Raises:
+            KeyError: no entry has this path.
+            SourceError: the bytes are gone or were changed since the fetch.
+        """
+        return next(self._reader.contents([path]))
+
+    def read_all(self) -> Iterator[tuple[str, bytes]]:
+        """Path and bytes of every entry, in order; one git process for all."""
+        paths = [entry.path for entry in self.entries]
+        yield from zip(paths, self._reader.contents(paths), strict=True)
+
+
+@dataclass(frozen=True)
+class GitReader:
+    """Reads blobs of a bare repository by path."""
+
+    git: Git
+    ids: dict[str, str]
+
+    def contents(self, paths: list[str]) -> Iterator[bytes]:
+        """Bytes of `paths`, in order."""
+        yield from self.git.blobs([self.ids[path] for path in paths])
+
+
+@dataclass(frozen=True)
+class FolderReader:
+    """Reads files of a plain folder, and notices if they are no longer what was fetched."""
+
+    root: Path
+    sha256: dict[str, str]
+
+    def contents(self, paths: list[str]) -> Iterator[bytes]:
+        """Bytes of `paths`, in order."""
+        for path in paths:
+            expected = self.sha256[path]
+            try:
+                data = (self.root / path).read_bytes()
+            except OSError as error:
+                raise SourceError(
+                    f"{path} can no longer be read ({error.strerror}): run the same command again."
+                ) from error
+            if hashlib.sha256(data).hexdigest() != expected:
+                raise SourceError(f"{path} changed while it was being read: run the same command again.")
+            yield data
+
+
+def name_refusal(path: str) -> str | None:
+    """Why a path of a tree is not taken, or None. Such names would break files, tables or links later."""
+    parts = path.split("/")
+    if any(part in {"", ".", ".."} for part in parts) or PurePosixPath(path).is_absolute():
+        return "path with empty, . or .. parts"
+    if any(part.lower() == ".git" for part in parts):
+        return "path inside a .git folder"
+    if re.search(r"[\x00-\x1f\x7f\x85\u2028\u2029\\]", path):
+        return "control character or backslash in the name"
+    try:
+        encoded = path.encode("utf-8")
+    except UnicodeEncodeError:
+        return "name is not UTF-8"
+    if any(len(part.encode("utf-8")) > 255 for part in parts) or len(encoded) > 4096:
+        return "name is too long"
+    return None
+
+
+def printable(path: str) -> str:
+    """`path` with everything unprintable escaped, for messages and reports."""
+    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def has_layout(paths: list[str]) -> bool:
+    """Whether `paths` look like `<licence>/<Category>/[<Author>/]<name>.svg`."""
+    return any(path.lower().endswith(".svg") and path.count("/") >= 2 for path in paths)
+
+
+def check_counts(count: int, total: int, limits: Limits, shown: str) -> None:
+    """Raise SourceError when a state is over the limits on count or total bytes."""
+    if count > limits.max_files:
+        raise SourceError(
+            f"{shown} has {count} files and the limit is {limits.max_files}: raise the limit or check the source."
+        )
+    if total > limits.max_total_bytes:
+        raise SourceError(
+            f"{shown} holds {total / MIB:.0f} MiB and the limit is {limits.max_total_bytes / MIB:.0f} MiB: "
+            "raise the limit or check the source."
+        )
+
+
+def without_credentials(source: str) -> str:
+    """`source` as it may be shown and stored: no user name, password, query or fragment."""
+    if "://" not in source:
+        return re.sub(r"^[^/@]+@(?=[^/]+:)", "", source)
+    parts = urlsplit(source)
+    host = parts.hostname or ""
+    if ":" in host:
+        host = f"[{host}]"
+    if parts.port:
+        host = f"{host}:{parts.port}"
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def github_page(url: str) -> str | None:
+    """`https://github.com/owner/repo` if `url` is a repository there, in any of its spellings."""
+    found = re.fullmatch(
+        r"(?:(?:https?|ssh|git)://)?(?:[^/@]+@)?(?:www\.)?github\.com(?::\d+)?[/:]([\w.-]+)/([\w.-]+?)(?:\.git)?/?",
+        url,
+    )
+    return f"https://github.com/{found[1]}/{found[2]}" if found else None
+
+
+Progress = Callable[[int, int], None]

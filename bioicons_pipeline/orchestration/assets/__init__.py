@@ -1,0 +1,26 @@
+"""The assets, one file a stage, in the order of the flow. Logic is in `stages/` and in the rooms.
+
+Stages are imported inside the asset functions: loading the code location must not cost pandas, Pillow
+or anything heavier.
+"""
+
+from bioicons_pipeline.orchestration.assets.icon_captions import icon_captions
+from bioicons_pipeline.orchestration.assets.icon_dataset import icon_dataset, library_icon_dataset
+from bioicons_pipeline.orchestration.assets.icon_manifest import icon_manifest
+from bioicons_pipeline.orchestration.assets.lora_weights import library_lora_weights, lora_weights
+from bioicons_pipeline.orchestration.assets.rasterized_icons import rasterized_icons
+from bioicons_pipeline.orchestration.assets.sample_grid import library_sample_grid, sample_grid
+from bioicons_pipeline.orchestration.assets.svg_snapshot import svg_snapshot
+
+ALL_ASSETS = [
+    svg_snapshot,
+    icon_manifest,
+    rasterized_icons,
+    icon_captions,
+    icon_dataset,
+    lora_weights,
+    sample_grid,
+    library_icon_dataset,
+    library_lora_weights,
+    library_sample_grid,
+]

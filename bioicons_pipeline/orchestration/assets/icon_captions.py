@@ -1,0 +1,38 @@
+"""icon_captions: what each included icon shows, in words."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from bioicons_pipeline.orchestration.assets.icon_manifest import icon_manifest
+from bioicons_pipeline.orchestration.partitions import CATEGORIES
+from bioicons_pipeline.orchestration.reporting import Event, emit, user_errors, where
+from bioicons_pipeline.orchestration.resources import ArtifactStore
+
+
+@dg.asset(
+    partitions_def=CATEGORIES,
+    deps=[icon_manifest],
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    group_name="dataset",
+    kinds={"text", "json"},
+    code_version="1",
+)
+def icon_captions(context: dg.AssetExecutionContext, artifacts: ArtifactStore) -> Iterator[Event]:
+    """Several captions an icon, from the caption grammar."""
+    from bioicons_pipeline.orchestration.stages import captions
+
+    store = artifacts.open()
+    outcomes, metadata = {}, {}
+    for category in context.partition_keys:
+        with user_errors():
+            outcome = captions.caption(store, category)
+        outcomes[category] = outcome
+        metadata[category] = {
+            "captioned": outcome.facts["captioned"],
+            "distinct captions": outcome.facts["distinct"],
+            "grammar version": outcome.facts["grammar_version"],
+            "examples": dg.MetadataValue.md(captions.examples(store, outcome.version_id)),
+            **where(store, outcome),
+        }
+    yield from emit(context, outcomes, metadata)

@@ -1,0 +1,48 @@
+"""rasterized_icons: PNG on white of every included icon."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from bioicons_pipeline.orchestration.assets.icon_manifest import icon_manifest
+from bioicons_pipeline.orchestration.partitions import CATEGORIES
+from bioicons_pipeline.orchestration.reporting import Event, emit, picture, progress_log, user_errors, where
+from bioicons_pipeline.orchestration.resources import ArtifactStore, UpstreamLibrary
+
+
+@dg.asset(
+    partitions_def=CATEGORIES,
+    deps=[icon_manifest],
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    group_name="dataset",
+    kinds={"svg", "png"},
+    code_version="1",
+)
+def rasterized_icons(
+    context: dg.AssetExecutionContext, artifacts: ArtifactStore, upstream: UpstreamLibrary
+) -> Iterator[Event]:
+    """The picture of each included icon: cropped, padded to a square, on white; alpha beside it."""
+    from bioicons_pipeline.orchestration.stages import images
+
+    store = artifacts.open()
+    outcomes, metadata = {}, {}
+    for category in context.partition_keys:
+        with user_errors():
+            outcome = images.rasterize(
+                store,
+                category,
+                upstream.render_size,
+                artifacts.cache,
+                workers=upstream.workers or None,
+                progress=progress_log(context, f"{category}: icons rendered"),
+            )
+        sheet = images.contact_sheet(store, outcome.version_id)
+        outcomes[category] = outcome
+        metadata[category] = {
+            "rendered": outcome.facts["rendered"],
+            "did not render": outcome.facts["refused"],
+            "size (px)": outcome.facts["size"],
+            **({"contact sheet": picture(sheet, category)} if sheet else {}),
+            **where(store, outcome),
+        }
+    yield from emit(context, outcomes, metadata)

@@ -1,0 +1,82 @@
+"""sample_grid: what the adapter changed, in one picture; and its library-wide twin."""
+
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from bioicons_pipeline.orchestration.assets.lora_weights import library_lora_weights, lora_weights
+from bioicons_pipeline.orchestration.executors import GPU_POOL
+from bioicons_pipeline.orchestration.partitions import CATEGORIES
+from bioicons_pipeline.orchestration.reporting import picture, progress_log, user_errors, where
+from bioicons_pipeline.orchestration.resources import ArtifactStore, Base
+
+
+class SamplingRun(dg.Config):
+    """How to sample; what is left empty comes from the base."""
+
+    size: int | None = Field(default=None, description="Side of the images, px, a multiple of 16.")
+    steps: int | None = Field(default=None, description="Denoising steps.")
+    guidance: float | None = Field(default=None, description="Distilled guidance.")
+    seed: int = Field(default=0, description="Seed of the first row; each row adds one.")
+
+
+def _draw(
+    context: dg.AssetExecutionContext,
+    category: str | None,
+    config: SamplingRun,
+    artifacts: ArtifactStore,
+    base: Base,
+) -> dg.MaterializeResult:
+    from bioicons_pipeline.orchestration.stages import grid
+
+    store = artifacts.open()
+    with user_errors():
+        model = base.resolve(artifacts.cache)
+        outcome = grid.draw(
+            store,
+            category,
+            model,
+            {key: value for key, value in config.model_dump(exclude={"seed"}).items() if value is not None},
+            seed=config.seed,
+            progress=progress_log(context, "images sampled"),
+        )
+    metadata: dict[str, Any] = {"status": outcome.facts["status"], **where(store, outcome)}
+    if outcome.facts["status"] == "sampled":
+        image = store.read(store.version(outcome.version_id), "grid.png")
+        metadata |= {
+            "grid": picture(image, "sample grid"),
+            "prompts": outcome.facts["prompts"],
+            "adapter version": outcome.facts["adapter"],
+        }
+    return dg.MaterializeResult(data_version=dg.DataVersion(outcome.version_id), metadata=metadata)
+
+
+@dg.asset(
+    partitions_def=CATEGORIES,
+    deps=[lora_weights],
+    pool=GPU_POOL,
+    group_name="model",
+    kinds={"diffusers", "png"},
+    code_version="1",
+)
+def sample_grid(
+    context: dg.AssetExecutionContext, config: SamplingRun, artifacts: ArtifactStore, base: Base
+) -> dg.MaterializeResult:
+    """Real icons, the base, and the base with the category's LoRA, side by side from the same seeds."""
+    return _draw(context, context.partition_key, config, artifacts, base)
+
+
+@dg.asset(
+    key=["library", "sample_grid"],
+    deps=[library_lora_weights],
+    pool=GPU_POOL,
+    group_name="library_wide",
+    kinds={"diffusers", "png"},
+    code_version="1",
+)
+def library_sample_grid(
+    context: dg.AssetExecutionContext, config: SamplingRun, artifacts: ArtifactStore, base: Base
+) -> dg.MaterializeResult:
+    """Real icons, the base, and the base with the library-wide LoRA, side by side from the same seeds."""
+    return _draw(context, None, config, artifacts, base)

@@ -1,0 +1,33 @@
+"""Jobs named for what a person wants, and the functions by which other processes find them."""
+
+import dagster as dg
+
+refresh_library = dg.define_asset_job(
+    "refresh_library",
+    selection=dg.AssetSelection.assets("svg_snapshot"),
+    description="Fetch the upstream library and register its categories.",
+)
+build_datasets = dg.define_asset_job(
+    "build_datasets",
+    selection=dg.AssetSelection.assets("icon_manifest", "rasterized_icons", "icon_captions", "icon_dataset"),
+    description="From manifest to dataset, for one category or, as one run, for many.",
+)
+train_category = dg.define_asset_job(
+    "train_category",
+    selection=dg.AssetSelection.assets("lora_weights", "sample_grid"),
+    description="Train the LoRA of one category and draw its sample grid.",
+)
+train_library = dg.define_asset_job(
+    "train_library",
+    selection=dg.AssetSelection.key_prefixes("library"),
+    description="Library-wide dataset, LoRA and sample grid.",
+)
+
+ALL_JOBS = [refresh_library, build_datasets, train_category, train_library]
+
+
+def job_named(name: str) -> dg.JobDefinition:
+    """A job by name, resolved with all assets, resources and the executor."""
+    from bioicons_pipeline.definitions import defs
+
+    return defs.resolve_job_def(name)

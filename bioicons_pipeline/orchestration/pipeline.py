@@ -1,0 +1,181 @@
+"""The whole way in one call: which jobs run, in which order, with which config.
+
+`bioicons run` and `bioicons demo` are thin over `run_pipeline`. Checks that need nothing heavy come
+first, so that a wrong base or category stops before anything is written.
+"""
+
+import difflib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.orchestration import launch
+from bioicons_pipeline.orchestration.stages import base as names
+from bioicons_pipeline.settings import Settings
+
+STAGES = (
+    names.SNAPSHOT,
+    names.MANIFEST,
+    names.IMAGES,
+    names.CAPTIONS,
+    names.DATASET,
+    names.WEIGHTS,
+    names.GRID,
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to run. `category` None is the whole library; `until` is the last stage."""
+
+    source: str
+    ref: str | None
+    category: str | None
+    base: str
+    until: str = names.GRID
+    training: Mapping[str, Any] = field(default_factory=dict)
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    render_size: int | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came out: folders and files that a person can open, and facts of the stages."""
+
+    category: str | None
+    outputs: Mapping[str, Path]
+    facts: Mapping[str, Mapping[str, Any]]
+
+
+def _upstream(options: Options, settings: Settings) -> dict:
+    values = {
+        "source": options.source,
+        "ref": options.ref or "",
+        "licence_preset": settings.licence_preset,
+        "curation": str(settings.curation) if settings.curation else "",
+        "render_size": options.render_size or settings.render_size,
+        "workers": settings.workers or 0,
+    }
+    return {"upstream": {"config": values}}
+
+
+def _training_config(options: Options) -> dict:
+    chosen = dict(options.training)
+    named = ("preset", "steps", "rank", "learning_rate", "seed", "force")
+    config = {key: chosen.pop(key) for key in named if key in chosen}
+    if chosen:
+        config["overrides"] = json.dumps(chosen)
+    return {key: value for key, value in config.items() if value is not None}
+
+
+def check_options(options: Options, settings: Settings) -> None:
+    """Refuse what cannot work before anything runs.
+
+    Raises:
+        BioiconsError: unknown stage, licence preset or base; a training setting out of range.
+    """
+    from bioicons_pipeline.library.licences import policy_for
+    from bioicons_pipeline.orchestration.stages import weights
+    from bioicons_pipeline.training.base_models import check_base
+
+    if options.until not in STAGES:
+        raise BioiconsError(f"There is no stage {options.until!r}: choose one of {', '.join(STAGES)}.")
+    policy_for(settings.licence_preset)
+    if STAGES.index(options.until) >= STAGES.index(names.WEIGHTS):
+        check_base(options.base)
+        weights.check_training(dict(options.training))
+
+
+def check_category(category: str, known: list[str]) -> None:
+    """Refuse a category that the snapshot does not have, with the nearest names.
+
+    Raises:
+        BioiconsError: with what there is.
+    """
+    if category in known:
+        return
+    near = difflib.get_close_matches(category, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}."
+    raise BioiconsError(f"The library has no category {category!r}: {hint}")
+
+
+def run_pipeline(
+    settings: Settings,
+    options: Options,
+    instance: dg.DagsterInstance,
+    listener: launch.Listener | None = None,
+) -> Summary:
+    """Run the stages up to `options.until`, each through Dagster, and lay out what people open.
+
+    Raises:
+        BioiconsError: one sentence; what was finished before stays.
+    """
+    from bioicons_pipeline.orchestration.stages import snapshot
+    from bioicons_pipeline.store import Store
+
+    check_options(options, settings)
+    upstream = _upstream(options, settings)
+    last = STAGES.index(options.until)
+
+    def execute(job: str, config: dict, tags: Mapping[str, str] | None = None) -> None:
+        launch.execute(instance, job, config, tags=tags, listener=listener)
+
+    execute("refresh_library", {"resources": upstream})
+    store = Store(settings.resolved_store_root)
+    known = snapshot.current_categories(store)
+    if options.category is not None:
+        check_category(options.category, known)
+    chosen = None if options.category is None else [options.category]
+    if last >= STAGES.index(names.MANIFEST):
+        job = "build_datasets"
+        tags = launch.partition_tags(instance, chosen)
+        execute(job, {"resources": upstream}, tags)
+    if last >= STAGES.index(names.WEIGHTS):
+        prefix = "" if chosen else "library__"
+        ops = {
+            f"{prefix}lora_weights": {"config": _training_config(options)},
+            f"{prefix}sample_grid": {"config": dict(options.sampling)},
+        }
+        config: dict = {"resources": {"base": {"config": {"name": options.base}}}, "ops": ops}
+        if chosen:
+            execute("train_category", config, launch.partition_tags(instance, chosen))
+        else:
+            config["resources"] |= upstream
+            execute("train_library", config)
+    return lay_out(store, settings, options)
+
+
+def lay_out(store: Any, settings: Settings, options: Options) -> Summary:
+    """Copy what the run made from the store into folders with plain names; returns where they are."""
+    from bioicons_pipeline.orchestration.stages import weights
+    from bioicons_pipeline.training.base_models import resolve_base
+
+    target = settings.root / "outputs" / (options.category or "library")
+    outputs: dict[str, Path] = {}
+    facts: dict[str, Mapping[str, Any]] = {}
+    last = STAGES.index(options.until)
+    base = None
+    if last >= STAGES.index(names.WEIGHTS):
+        base = weights.ref_name(resolve_base(options.base, settings.cache_dir / "bases"))
+    wanted = [(names.DATASET, None, "dataset"), (names.WEIGHTS, base, "lora"), (names.GRID, base, "grid")]
+    for asset in (names.SNAPSHOT, names.MANIFEST):
+        ref = store.get_ref(asset, partition=options.category if asset == names.MANIFEST else None)
+        facts[asset] = (ref.info or {}) if ref else {}
+    for asset, of_base, name in wanted:
+        if STAGES.index(asset) > last:
+            continue
+        ref = store.get_ref(asset, partition=options.category, base=of_base)
+        if ref is None:  # --until icon_dataset over the whole library: the categories have their own
+            continue
+        facts[asset] = ref.info or {}
+        place = target / (f"{name}-{base}" if of_base else name)
+        if place.exists():
+            shutil.rmtree(place)
+        outputs[asset] = store.checkout(store.version(ref.version_id), place)
+    return Summary(options.category, outputs, facts)

@@ -1,0 +1,119 @@
+"""How a stage's outcome becomes events that a person wants to see in the UI.
+
+Pictures are data URIs in Markdown, kept under Dagster's advice for metadata (750 kB). Failures that a
+user can mend become `dagster.Failure` with the one sentence as its description.
+"""
+
+import base64
+import io
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+
+from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.orchestration.stages.base import Outcome, Progress, input_key
+
+PICTURE_LIMIT = 500_000
+"""Bytes of an encoded picture; base64 adds a third."""
+
+Event = dg.MaterializeResult | dg.AssetMaterialization
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Turn a `BioiconsError` into a `dagster.Failure` that says the same and is not retried."""
+    try:
+        yield
+    except BioiconsError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+
+
+def progress_log(context: dg.AssetExecutionContext, what: str, every_s: float = 2.0) -> Progress:
+    """A progress callback that logs `what done/total` at most every `every_s` seconds, and at the end."""
+    last = 0.0
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done >= total or now - last >= every_s:
+            last = now
+            context.log.info(f"{what} {done}/{total}")
+
+    return report
+
+
+def picture(png: bytes, alt: str) -> dg.MarkdownMetadataValue:
+    """A PNG as a picture in the UI, scaled down until it is small enough."""
+    from PIL import Image
+
+    data, kind = png, "png"
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    while len(data) > PICTURE_LIMIT:
+        image = image.resize((max(1, image.width * 3 // 4), max(1, image.height * 3 // 4)))
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=85)
+        data, kind = buffer.getvalue(), "jpeg"
+    return dg.MetadataValue.md(f"![{alt}](data:image/{kind};base64,{base64.b64encode(data).decode()})")
+
+
+def counts_table(counts: Mapping[str, Any], name: str) -> dg.TableMetadataValue:
+    """`{key: number}` as a table, largest first."""
+    ordered = sorted(counts.items(), key=lambda item: (-float(item[1]), item[0]))
+    return dg.MetadataValue.table(
+        [dg.TableRecord({name: str(key), "icons": int(value)}) for key, value in ordered],
+        dg.TableSchema([dg.TableColumn(name, "string"), dg.TableColumn("icons", "int")]),
+    )
+
+
+def where(store: Any, outcome: Outcome) -> dict[str, Any]:
+    """Metadata that every materialization has: the version, where it lies, whether it is new."""
+    return {
+        "version": outcome.version_id,
+        "path": dg.MetadataValue.path(f"{store.root}/versions/{outcome.version_id}.json"),
+        "changed": outcome.changed,
+    }
+
+
+def emit(
+    context: dg.AssetExecutionContext,
+    outcomes: Mapping[str, Outcome],
+    metadata: Mapping[str, Mapping[str, Any]],
+    summary: Mapping[str, Any] | None = None,
+) -> Iterator[Event]:
+    """Events for a run over one partition or many.
+
+    Dagster stamps the one `MaterializeResult` of a single-run backfill, version included, on all its
+    partitions. So it comes first, and one materialization per partition with that partition's own data
+    version follows (the last one counts), keeping the provenance tags that the first was given.
+    """
+    if len(outcomes) == 1:
+        ((category, outcome),) = outcomes.items()
+        yield dg.MaterializeResult(
+            data_version=dg.DataVersion(outcome.version_id), metadata=dict(metadata[category])
+        )
+        return
+    together = input_key(versions={key: outcome.version_id for key, outcome in outcomes.items()})
+    yield dg.MaterializeResult(data_version=dg.DataVersion(together), metadata=dict(summary or {}))
+    for category, outcome in outcomes.items():
+        first = context.instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=context.asset_key, asset_partitions=[category]), limit=1
+        ).records[0]
+        stamped = first.asset_materialization
+        provenance = {
+            key: value
+            for key, value in ((stamped.tags if stamped else None) or {}).items()
+            if key.startswith(("dagster/code_version", "dagster/input_"))
+        }
+        yield dg.AssetMaterialization(
+            asset_key=context.asset_key,
+            partition=category,
+            metadata=dict(metadata[category]),
+            tags={
+                **provenance,
+                "dagster/data_version": outcome.version_id,
+                "dagster/data_version_is_user_provided": "true",
+            },
+        )

@@ -1,0 +1,191 @@
+"""icon_dataset: manifest, pictures and captions become a Hugging Face dataset, with its credits.
+
+Version tree: what `bioicons_pipeline.dataset` writes (`data/*.parquet`, README.md, ATTRIBUTION.*,
+LICENSES/, dataset.json). The library-wide twin is the union of the categories' shards, which are the
+same blobs, under a card of its own.
+"""
+
+import io
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from bioicons_pipeline.captioning import GRAMMAR_VERSION, TRIGGER
+from bioicons_pipeline.dataset import DatasetInfo, DatasetRow, write_card, write_shards
+from bioicons_pipeline.library.licences import policy_for
+from bioicons_pipeline.orchestration.stages.base import (
+    CAPTIONS,
+    DATASET,
+    IMAGES,
+    MANIFEST,
+    SNAPSHOT,
+    MissingInputError,
+    Outcome,
+    Progress,
+    input_key,
+    publish,
+    read_json,
+    require_ref,
+    unchanged,
+)
+from bioicons_pipeline.orchestration.stages.manifest import read_manifest
+from bioicons_pipeline.store import BlobRef, Store
+
+CODE_VERSION = "1"
+LIBRARY_PARTITION = None
+"""Refs of library-wide twins have no partition: the store files them under `__all__`."""
+
+
+class LicenceGateError(MissingInputError):
+    """An icon whose licence is outside the preset was about to enter a dataset."""
+
+
+def rows_of(store: Store, category: str) -> tuple[list[DatasetRow], pd.DataFrame]:
+    """The dataset's rows of a category and the manifest rows they come from: included and rendered."""
+    frame = read_manifest(store, category)
+    images = store.version(require_ref(store, IMAGES, category).version_id)
+    pictures = {entry.path: entry.sha256 for entry in images.files}
+    reports = read_json(store, images.id, "rendering.json")
+    captions = read_json(store, require_ref(store, CAPTIONS, category).version_id, "captions.json")
+    kept = frame[frame["included"] & frame["icon_id"].map(lambda icon: f"png/{icon}.png" in pictures)]
+    rows = []
+    for record in kept.to_dict("records"):
+        icon = str(record["icon_id"])
+        side = int(reports[icon]["report"].get("size", 0)) or _side(store, pictures[f"png/{icon}.png"])
+        url = record["author_url"]
+        rows.append(
+            DatasetRow(
+                **{name: str(record[name]) for name in _COPIED},
+                author_url=url if isinstance(url, str) and url else None,
+                category=category,
+                caption=captions[icon]["caption"],
+                captions=tuple(captions[icon]["captions"]),
+                width=side,
+                height=side,
+                png=lambda sha=pictures[f"png/{icon}.png"]: store.read_blob(sha),
+            )
+        )
+    return rows, kept
+
+
+_COPIED = ("icon_id", "sha256", "name", "author", "spdx", "licence_url", "source_url", "family_id", "split")
+
+
+def _side(store: Store, sha256: str) -> int:
+    from PIL import Image
+
+    return Image.open(io.BytesIO(store.read_blob(sha256))).width
+
+
+def _gate(frame: pd.DataFrame, preset: str) -> None:
+    """Raise unless every icon's licence is allowed: the gate stands in the code path, not in a check."""
+    policy = policy_for(preset)
+    outside = frame[~frame["spdx"].map(lambda spdx: policy.allows(spdx))]
+    if len(outside):
+        first = outside.iloc[0]
+        raise LicenceGateError(
+            f"{len(outside)} icons are outside the licence preset {preset!r}, the first being "
+            f"{first['source_path']} ({first['spdx']}): materialize {MANIFEST} again with this preset."
+        )
+
+
+def _info(store: Store, title: str, preset: str, size: int, manifest_info: dict | None) -> DatasetInfo:
+    snapshot = require_ref(store, SNAPSHOT, None).info or {}
+    origin = manifest_info or snapshot
+    return DatasetInfo(
+        title=title,
+        source_url=str(origin.get("source_url", snapshot.get("source_url", ""))),
+        commit=str(origin.get("commit", snapshot.get("commit", ""))),
+        committed_at=origin.get("committed_at", snapshot.get("committed_at")),
+        licence_preset=preset,
+        trigger=TRIGGER,
+        grammar_version=GRAMMAR_VERSION,
+        render_size=size,
+    )
+
+
+def build(
+    store: Store, category: str, preset: str, *, progress: Progress | None = None
+) -> Outcome:
+    """Build the dataset of `category`; facts are those of `dataset.json`.
+
+    Raises:
+        LicenceGateError: an icon outside `preset` got this far.
+    """
+    refs = {asset: require_ref(store, asset, category) for asset in (MANIFEST, IMAGES, CAPTIONS)}
+    key = input_key(
+        code=CODE_VERSION, preset=preset, **{asset: ref.version_id for asset, ref in refs.items()}
+    )
+    if done := unchanged(store, DATASET, key, partition=category):
+        return Outcome(done.version_id, False, done.info or {})
+    rows, frame = rows_of(store, category)
+    _gate(frame, preset)
+    size = int((refs[IMAGES].info or {}).get("size", 0))
+    info = _info(store, f"bioicons: {category}", preset, size, refs[MANIFEST].info)
+    with tempfile.TemporaryDirectory(prefix="bioicons-dataset-") as scratch:
+        folder = Path(scratch)
+        counts = write_shards(rows, folder, progress)
+        facts = write_card(frame, info, counts, folder)
+        version = store.commit_tree(folder)
+    return publish(store, DATASET, version, {**facts, "input_key": key}, partition=category)
+
+
+def build_library(store: Store, categories: list[str], preset: str) -> Outcome:
+    """The library-wide dataset: the shards of all `categories`, one card over them.
+
+    Raises:
+        MissingInputError: a category has no dataset yet.
+    """
+    refs = {category: require_ref(store, DATASET, category) for category in categories}
+    key = input_key(
+        code=CODE_VERSION, preset=preset, datasets={name: ref.version_id for name, ref in refs.items()}
+    )
+    if done := unchanged(store, DATASET, key, partition=LIBRARY_PARTITION):
+        return Outcome(done.version_id, False, done.info or {})
+    files: dict[str, bytes | Path | BlobRef] = {}
+    frames = []
+    for category, ref in refs.items():
+        for entry in store.version(ref.version_id).files:
+            if entry.path.startswith("data/"):
+                files[entry.path] = BlobRef(entry.sha256, entry.size)
+        frames.append(rows_of(store, category)[1])
+    frame = pd.concat(frames, ignore_index=True)
+    _gate(frame, preset)
+    counts = {split: int((frame["split"] == split).sum()) for split in ("train", "heldout")}
+    size = max(int((ref.info or {}).get("render_size", 0)) for ref in refs.values())
+    info = _info(store, "bioicons", preset, size, None)
+    with tempfile.TemporaryDirectory(prefix="bioicons-dataset-") as scratch:
+        folder = Path(scratch)
+        facts = write_card(frame, info, counts, folder)
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                files[path.relative_to(folder).as_posix()] = path
+        version = store.commit(files)
+    return publish(store, DATASET, version, {**facts, "input_key": key}, partition=LIBRARY_PARTITION)
+
+
+def _columns(store: Store, category: str | None, columns: list[str]) -> pd.DataFrame:
+    """Columns of every shard of the current dataset, with the split of the shard they lie in."""
+    version = store.version(require_ref(store, DATASET, category).version_id)
+    frames = []
+    for entry in version.files:
+        if entry.path.startswith("data/"):
+            shard = pd.read_parquet(io.BytesIO(store.read(version, entry.path)), columns=columns)
+            split = entry.path.removeprefix("data/").split("-", 1)[0]
+            frames.append(shard.assign(split=split, category_shard=entry.path))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*columns, "split"])
+
+
+def licences_outside(store: Store, category: str | None, preset: str) -> list[str]:
+    """icon_ids in the current dataset whose licence is outside `preset`."""
+    frame = _columns(store, category, ["icon_id", "spdx"])
+    policy = policy_for(preset)
+    return sorted(frame[~frame["spdx"].map(lambda spdx: policy.allows(spdx)).astype(bool)]["icon_id"])
+
+
+def torn_families(store: Store, category: str | None) -> list[str]:
+    """family_ids in the current dataset with icons both in training and held out."""
+    frame = _columns(store, category, ["family_id"])
+    sides = frame.groupby("family_id")["split"].nunique()
+    return sorted(sides[sides > 1].index)

@@ -1,0 +1,173 @@
+"""icon_manifest: one row an icon, computed over the whole library, versioned per category.
+
+Version tree: `manifest.parquet`, the category's rows in order of source_path, excluded ones among them.
+Families, split and licence audit reach across categories, so every run computes the whole library; the
+result is kept under the ref `library_manifest` and reused while its inputs are the same.
+"""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from bioicons_pipeline.library import manifest as rows
+from bioicons_pipeline.library.authors import read_authors
+from bioicons_pipeline.library.curation import CurationRules, load_curation
+from bioicons_pipeline.library.licences import policy_for
+from bioicons_pipeline.library.records import IconSource, Probe
+from bioicons_pipeline.orchestration.stages.base import (
+    MANIFEST,
+    SNAPSHOT,
+    Outcome,
+    Progress,
+    input_key,
+    publish,
+    read_json,
+    require_ref,
+    unchanged,
+)
+from bioicons_pipeline.rendering import PROBE, RenderCache, probe_many
+from bioicons_pipeline.store import Store, Version
+
+CODE_VERSION = "1"
+LIBRARY = "library_manifest"
+
+
+def to_parquet(frame: pd.DataFrame) -> bytes:
+    """A frame as Parquet bytes; identical frames give identical bytes."""
+    buffer = io.BytesIO()
+    frame.reset_index(drop=True).to_parquet(buffer, engine="pyarrow", compression="zstd", index=False)
+    return buffer.getvalue()
+
+
+def read_manifest(store: Store, category: str) -> pd.DataFrame:
+    """The manifest of one category as it stands."""
+    return _read(store, require_ref(store, MANIFEST, category).version_id)
+
+
+def probe_icons(
+    svgs: Mapping[str, bytes], cache_dir: Path, workers: int | None, progress: Progress | None
+) -> dict[str, Probe]:
+    """Probes (128 px renderings and facts) by the SVG's sha256; `svgs` is sha256 -> bytes."""
+    cache = RenderCache(cache_dir / "renderings")
+    return {
+        result.key: Probe(
+            sha256=result.key,
+            png=result.png,
+            svg=result.svg,
+            refusal=result.refusal,
+            report=result.report,
+        )
+        for result in probe_many(svgs.items(), cache=cache, workers=workers, progress=progress)
+    }
+
+def library_manifest(
+    store: Store,
+    *,
+    licence_preset: str,
+    curation_file: str | None = None,
+    cache_dir: Path,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[pd.DataFrame, str]:
+    """The manifest of every icon of the current snapshot, and the key of its inputs."""
+    policy = policy_for(licence_preset)
+    curation = load_curation(Path(curation_file) if curation_file else None)
+    rules = CurationRules()
+    snapshot = store.version(require_ref(store, SNAPSHOT, None).version_id)
+    key = input_key(
+        code=CODE_VERSION,
+        snapshot=snapshot.id,
+        probe=PROBE.key(),
+        preset=licence_preset,
+        rules=rules.model_dump(mode="json"),
+        curation=curation.model_dump(mode="json"),
+    )
+    if done := unchanged(store, LIBRARY, key):
+        return _read(store, done.version_id), key
+    icons = [
+        IconSource(path=entry.path.removeprefix("icons/"), svg_sha256=entry.sha256, byte_size=entry.size)
+        for entry in snapshot.files
+        if entry.path.startswith("icons/") and entry.path.lower().endswith(".svg")
+    ]
+    svgs = {icon.svg_sha256: store.read_blob(icon.svg_sha256) for icon in icons}
+    frame = rows.build_manifest(
+        icons,
+        probe_icons(svgs, cache_dir, workers, progress),
+        policy=policy,
+        rules=rules,
+        curation=curation,
+        authors=_authors(store, snapshot),
+        permalink=_permalinks(store, snapshot, {icon.path: icon.svg_sha256 for icon in icons}),
+    )
+    publish(store, LIBRARY, {"manifest.parquet": to_parquet(frame)}, {"input_key": key})
+    return frame, key
+
+
+def manifests(
+    store: Store, categories: Sequence[str], *, licence_preset: str, **how: object
+) -> dict[str, Outcome]:
+    """The manifest of each of `categories`; see `library_manifest` for the other arguments.
+
+    A category that the snapshot does not have any more gets an empty manifest: its icons were withdrawn.
+    """
+    frame, key = library_manifest(store, licence_preset=licence_preset, **how)  # type: ignore[arg-type]
+    snapshot = require_ref(store, SNAPSHOT, None).info or {}
+    outcomes = {}
+    for category in categories:
+        mine = frame[frame["category"] == category].sort_values("source_path")
+        info = {
+            **_facts(mine),
+            "licence_preset": licence_preset,
+            **{name: snapshot.get(name) for name in ("commit", "committed_at", "source_url")},
+            "input_key": key,
+        }
+        outcomes[category] = publish(
+            store, MANIFEST, {"manifest.parquet": to_parquet(mine)}, info, partition=category
+        )
+    return outcomes
+
+
+def _facts(frame: pd.DataFrame) -> dict:
+    included = frame[frame["included"].astype(bool)]
+    return {
+        "icons": len(frame),
+        "included": len(included),
+        "families": int(included["family_id"].nunique()),
+        "licence_mix": _counts(included["spdx"]),
+        "authors": _counts(included["author"]),
+        "left_out": _counts(frame["exclusion_reason"].dropna()),
+    }
+
+
+def _counts(values: pd.Series) -> dict[str, int]:
+    return {str(key): int(count) for key, count in values.value_counts().sort_index().items()}
+
+
+def _read(store: Store, version_id: str) -> pd.DataFrame:
+    return pd.read_parquet(io.BytesIO(store.read(version_id, "manifest.parquet")))
+
+
+def _authors(store: Store, snapshot: Version) -> dict[str, str]:
+    """Author -> page, from upstream's own table where the snapshot has one."""
+    name = "icons/authors.json"
+    present = any(entry.path == name for entry in snapshot.files)
+    return read_authors(store.read(snapshot, name) if present else None)
+
+
+def _permalinks(store: Store, snapshot: Version, sha256: Mapping[str, str]) -> Callable[[str], str]:
+    """Path -> address of the icon at the commit where these bytes were first seen.
+
+    A link to an older commit shows the same bytes as one to the newest. Keeping it keeps the category's
+    manifest, and everything built from it, the same when upstream moved on without touching the icon.
+    """
+    newest: dict[str, str] = read_json(store, snapshot.id, "snapshot.json")["permalinks"]
+    known: dict[tuple[str, str], str] = {}
+    if before := store.get_ref(LIBRARY):
+        old = _read(store, before.version_id)
+        known = {
+            (row.source_path, row.sha256): row.source_url
+            for row in old[["source_path", "sha256", "source_url"]].itertuples()
+        }
+    return lambda path: known.get((path, sha256[path]), newest[path])

@@ -1,0 +1,208 @@
+"""lora_weights: what is asked of the trainer, and the acceptance of what it committed.
+
+Version tree: what `bioicons_pipeline.training` writes, or `not_trained.json` for a category that has
+too few icons to learn from. The trainer commits a version; the ref is moved here, after the version was
+read back and found to belong to the dataset and base that were asked for.
+"""
+
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from bioicons_pipeline.captioning import TRIGGER
+from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.orchestration.stages.base import (
+    DATASET,
+    WEIGHTS,
+    Outcome,
+    input_key,
+    publish,
+    read_json,
+    require_ref,
+    to_json,
+    unchanged,
+)
+from bioicons_pipeline.store import Store
+from bioicons_pipeline.training.base_models import REGISTRY, BaseModel
+from bioicons_pipeline.training.config import TrainingConfig, TrainingRequest, preset
+
+CODE_VERSION = "1"
+MINIMUM_ICONS = 12
+WEIGHTS_FILE = "pytorch_lora_weights.safetensors"
+SMALL_BASE_BYTES = 2**30
+"""A transformer file under 1 GiB is small enough to train on a CPU."""
+NOT_TRAINED = "not_trained.json"
+
+
+class TrainingRejectedError(BioiconsError):
+    """The trainer's result is not what was asked for."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One of: `done` (nothing to train: current, or too few icons), or a `request` for the trainer."""
+
+    key: str
+    done: Outcome | None = None
+    request: TrainingRequest | None = None
+
+
+def plan(
+    store: Store,
+    category: str | None,
+    base: BaseModel,
+    config: TrainingConfig,
+    *,
+    base_argument: str,
+    work_dir: Path,
+    cache_dir: Path,
+    force: bool = False,
+) -> Plan:
+    """What to train for `category` (None: the whole library) on `base`, which `base_argument` names."""
+    dataset = require_ref(store, DATASET, category)
+    facts = read_json(store, dataset.version_id, "dataset.json")
+    key = input_key(
+        code=CODE_VERSION,
+        dataset=dataset.version_id,
+        base=base.fingerprint,
+        config=config.identity(),
+        minimum=MINIMUM_ICONS,
+    )
+    current = None if force else unchanged(store, WEIGHTS, key, partition=category, base=ref_name(base))
+    if current:
+        return Plan(key, done=Outcome(current.version_id, False, current.info or {}))
+    if facts["icons"] < MINIMUM_ICONS:
+        record = {"status": "not trained", "reason": f"n < {MINIMUM_ICONS}", "icons": facts["icons"]}
+        outcome = publish(
+            store,
+            WEIGHTS,
+            {NOT_TRAINED: to_json(record)},
+            {**record, "input_key": key},
+            partition=category,
+            base=ref_name(base),
+        )
+        return Plan(key, done=outcome)
+    provenance = {
+        "upstream_commit": facts["commit"],
+        "upstream_source": facts["source_url"],
+        "licence_preset": facts["licence_preset"],
+        "licence_mix": facts["licence_mix"],
+        "trigger": TRIGGER,
+        "category": category or "all",
+        "icons": facts["icons"],
+    }
+    request = TrainingRequest(
+        store_root=str(store.root),
+        dataset_version=dataset.version_id,
+        base=base_argument,
+        config=config,
+        partition=category or "library",
+        work_dir=str(work_dir),  # the trainer keeps runs apart by identity, and shares encodings
+        cache_dir=str(cache_dir),
+        provenance=provenance,
+    )
+    return Plan(key, request=request)
+
+
+def accept(store: Store, plan_: Plan, base: BaseModel, category: str | None, version_id: str) -> Outcome:
+    """Verify the version that the trainer committed, and make it the current one.
+
+    Raises:
+        TrainingRejectedError: a file is missing, or the adapter is of another dataset.
+    """
+    assert plan_.request is not None
+    version = store.version(version_id)
+    names = {entry.path for entry in version.files}
+    missing = {WEIGHTS_FILE, "training_report.json"} - names
+    if missing:
+        raise TrainingRejectedError(
+            f"The training of {plan_.request.partition} committed no {', '.join(sorted(missing))}: "
+            "see the run's log for what the trainer said, then run it again."
+        )
+    header = safetensors_metadata(store.read(version, WEIGHTS_FILE))
+    if header.get("dataset_version") != plan_.request.dataset_version:
+        raise TrainingRejectedError(
+            f"The trainer returned an adapter of dataset {header.get('dataset_version')}, asked for was "
+            f"{plan_.request.dataset_version}: delete {plan_.request.work_dir} and run it again."
+        )
+    report = json.loads(store.read(version, "training_report.json"))
+    facts = {
+        "status": "trained",
+        "dataset_version": plan_.request.dataset_version,
+        "base": base.name,
+        **{name: getattr(plan_.request.config, name) for name in ("steps", "resolution", "t5_length")},
+        "fixed_noise_loss": {"before": report["train_loss_before"], "after": report["train_loss_after"]},
+        "heldout_loss": {"before": report["heldout_loss_before"], "after": report["heldout_loss_after"]},
+        **plan_.request.provenance,
+    }
+    info = {**facts, "input_key": plan_.key}
+    return publish(store, WEIGHTS, version, info, partition=category, base=ref_name(base))
+
+
+def ref_name(base: BaseModel) -> str:
+    """The base's part of a ref: its name; a folder's has its content too, for any folder can be `model`."""
+    row = REGISTRY.get(base.name)
+    if row is not None and base.licence == row.licence:
+        return base.name
+    return f"{base.name}-{base.fingerprint.removeprefix('sha256:')[:8]}"
+
+
+def preset_for(base: BaseModel) -> str:
+    """The training preset that suits a base: by its size, so that no name is special."""
+    folder = Path(base.path) / "transformer"
+    if not folder.is_dir():  # on the hub, not here yet
+        return "flux-dev"
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    return "tiny" if size < SMALL_BASE_BYTES else "flux-dev"
+
+
+def safetensors_metadata(data: bytes) -> dict[str, str]:
+    """The `__metadata__` of a safetensors file, read without torch.
+
+    Source: https://huggingface.co/docs/safetensors, "Format": 8 bytes of little-endian header length,
+    then JSON.
+    """
+    try:
+        (length,) = struct.unpack("<Q", data[:8])
+        return json.loads(data[8 : 8 + length]).get("__metadata__", {})
+    except (struct.error, ValueError) as error:
+        raise TrainingRejectedError(
+            "The adapter file is damaged (no safetensors header): train again."
+        ) from error
+
+
+def check_training(choices: dict) -> None:
+    """Refuse training settings that no preset can have, before anything runs."""
+    chosen = {key: value for key, value in choices.items() if key != "force"}
+    name = chosen.pop("preset", None) or "tiny"
+    preset(name, **{key: value for key, value in chosen.items() if value is not None})
+
+
+def current_facts(store: Store, category: str | None, base_name: str) -> dict:
+    """What is known of the current adapter.
+
+    Raises:
+        MissingInputError: nothing was trained for this category and base yet.
+    """
+    return dict(require_ref(store, WEIGHTS, category, base_name).info or {})
+
+
+def training_config(base: BaseModel, choices: dict) -> TrainingConfig:
+    """The preset that suits `base`, with the choices that are set: preset, steps, rank, …, overrides.
+
+    Raises:
+        BioiconsError: an unknown field or a value out of range, named.
+    """
+    chosen = dict(choices)
+    name = chosen.pop("preset", "") or preset_for(base)
+    try:
+        overrides = json.loads(chosen.pop("overrides", None) or "{}")
+        if not isinstance(overrides, dict):
+            raise ValueError("expected a JSON object")
+    except ValueError as error:
+        raise BioiconsError(
+            f"The training overrides are no JSON object ({error}): write e.g. '{{\"rank\": 8}}'."
+        ) from error
+    fields = {**{key: value for key, value in chosen.items() if value is not None}, **overrides}
+    return preset(name, **fields)

@@ -1,0 +1,76 @@
+"""Blobs: bytes named by their SHA-256, checked whenever they are read.
+
+Does not belong here: which file of which version a blob is. SHA-256 is that of FIPS 180-4.
+"""
+
+import hashlib
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from bioicons_pipeline.store.backend import Backend
+from bioicons_pipeline.store.errors import StoreError, explained
+from bioicons_pipeline.store.records import BlobRef
+
+CHUNK = 1 << 20
+
+
+def blob_key(sha256: str) -> str:
+    """Where the blob of this hash is."""
+    return f"blobs/{sha256[:2]}/{sha256}"
+
+
+def put(backend: Backend, data: bytes | Path) -> BlobRef:
+    """See `Store.put_blob`."""
+    if isinstance(data, bytes):
+        blob = BlobRef(hashlib.sha256(data).hexdigest(), len(data))
+    else:
+        blob = _hash_file(data)
+    key = blob_key(blob.sha256)
+    # A file of another size under this name was damaged from outside, and is healed by this write.
+    if backend.size(key) != blob.size:
+        chunks = iter([data]) if isinstance(data, bytes) else _file_chunks(data, blob.sha256)
+        backend.write(key, chunks)
+    return blob
+
+
+def chunks_of(backend: Backend, sha256: str, used_as: str = "") -> Iterator[bytes]:
+    """The bytes of a blob; `used_as` tells people which file it is.
+
+    Raises:
+        StoreError: the blob is missing, or (after the last chunk) its content is not that of its name.
+    """
+    key = blob_key(sha256)
+    what = f"The blob {key}{f' ({used_as})' if used_as else ''} of the store at {backend.root}"
+    remedy = "run the stage that made it again, from its source"
+    stream = backend.open(key)
+    if stream is None:
+        raise StoreError(f"{what} is missing: {remedy}.")
+    with explained(f"reading {key}", backend.root):
+        yield from _checked(stream, sha256, f"{what} is damaged: delete that file and {remedy}.")
+
+
+def _checked(stream: BinaryIO, sha256: str, complaint: str) -> Iterator[bytes]:
+    digest = hashlib.sha256()
+    with stream:
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+            yield chunk
+    if digest.hexdigest() != sha256:
+        raise StoreError(complaint)
+
+
+def _hash_file(path: Path) -> BlobRef:
+    with explained("reading", path):
+        if not stat.S_ISREG(path.stat().st_mode):  # before opening it: a pipe would wait for ever
+            raise StoreError(f"{path} is not a regular file and cannot be stored: give a file.")
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256")
+            return BlobRef(digest.hexdigest(), stream.tell())
+
+
+def _file_chunks(path: Path, sha256: str) -> Iterator[bytes]:
+    complaint = f"The file {path} changed while it was being stored: run it again when nothing writes to it."
+    with explained("reading", path):
+        yield from _checked(path.open("rb"), sha256, complaint)

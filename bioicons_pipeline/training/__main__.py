@@ -1,0 +1,164 @@
+"""The training process: `python -m bioicons_pipeline.training`, alone, under `accelerate launch`, or in Dagster.
+
+Belongs here: reading the request, reporting the outcome, exit codes. Does not belong here: training (run).
+It is the only module of this room that knows dagster_pipes, and it works without a Dagster around it.
+
+Request: `--request FILE`, `--request -` (stdin), or under Dagster Pipes the extra `request`. Outcome: under
+Pipes the custom message `{"version_id": …, "summary": {…}}`; always one JSON line, the last on stdout.
+Exit codes: 0 done, 2 the user can mend it (one sentence on stderr), 130 interrupted, 1 a fault of ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.training.base_models import check_base
+from bioicons_pipeline.training.config import TrainingRequest, parse_request
+from bioicons_pipeline.training.errors import TrainingError
+
+_PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
+_ERROR_FILE_VARIABLE = "BIOICONS_TRAINING_ERROR_FILE"
+"""Where to leave the one sentence: a launcher in between makes an exit code of its own out of ours."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one training; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bioicons_pipeline.training", description="Train one LoRA and commit it to the store."
+    )
+    parser.add_argument("--request", help="file with the request as JSON, or - for stdin; see TrainingRequest")
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    _end_with_parent()
+    try:
+        with _Pipes() as pipes:
+            request = _read_request(options.request, pipes.request)
+            check_base(request.base)
+            return _train(request, pipes, options.quiet)
+    except BioiconsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        if error_file := os.environ.get(_ERROR_FILE_VARIABLE):
+            Path(error_file).write_text(str(error), encoding="utf-8")
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(
+            "interrupted: run the same request again to go on from the last checkpoint", file=sys.stderr
+        )
+        return 130
+
+
+def _train(request: TrainingRequest, pipes: _Pipes, quiet: bool) -> int:
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    # before torch is imported: threads that spin while they wait starve whatever else this machine does
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from bioicons_pipeline.training.run import train  # torch and diffusers from here on
+
+    _quieten_libraries()
+    outcome = train(request, send=pipes.send, quiet=quiet)
+    if outcome is not None:
+        summary = outcome.model_dump(mode="json")
+        pipes.result({"version_id": outcome.version_id, "summary": summary})
+        print(json.dumps(summary), flush=True)
+    return 0
+
+
+def _read_request(argument: str | None, from_pipes: Any) -> TrainingRequest:
+    if argument == "-":
+        return parse_request(sys.stdin.read())
+    if argument is not None:
+        try:
+            return parse_request(Path(argument).read_bytes())
+        except OSError as error:
+            raise TrainingError(
+                f"The request file {argument} cannot be read ({error.strerror}): give a JSON file."
+            ) from error
+    if from_pipes is not None:
+        return parse_request(from_pipes)
+    raise TrainingError("No request: give --request FILE, or start this through Dagster Pipes.")
+
+
+class _Pipes:
+    """The channel to Dagster where there is one (and this is the main process); else it does nothing."""
+
+    def __init__(self) -> None:
+        self.request: Any = None
+        self._context: Any = None
+
+    def __enter__(self) -> _Pipes:
+        if _PIPES_VARIABLE in os.environ and os.environ.get("RANK", "0") == "0":
+            from dagster_pipes import open_dagster_pipes
+
+            self._context = open_dagster_pipes()
+            self._context.__enter__()
+            self.request = self._context.extras.get("request")
+        return self
+
+    def __exit__(self, *details: Any) -> None:
+        if self._context is not None:
+            self._context.__exit__(*details)
+
+    def send(self, event: dict[str, Any]) -> None:
+        """An event of `progress.Display` as a log line in Dagster, with the numbers in it."""
+        if self._context is not None:
+            self._context.log.info(_as_line(event))
+
+    def result(self, message: dict[str, Any]) -> None:
+        """The final message that the asset waits for."""
+        if self._context is not None:
+            self._context.report_custom_message(message)
+
+
+def _as_line(event: dict[str, Any]) -> str:
+    formats: dict[str, Callable[[], str]] = {
+        "note": lambda: event["text"],
+        "phase": lambda: f"{event['phase']}: {event['done']} of {event['total']} encoded",
+        "step": lambda: (
+            f"step {event['step']}/{event['steps']}, loss {event['loss']:.4f}, "
+            f"{event['steps_per_second'] or 0:.2f} steps/s, {event['seconds_left'] or 0:.0f} s left, {event['memory']}"
+        ),
+        "evaluation": lambda: (
+            f"fixed-noise loss at step {event['step']}: train {event['train']:.4f}, held-out "
+            + ("none" if event["heldout"] is None else f"{event['heldout']:.4f}")
+        ),
+    }
+    return formats[event["event"]]()
+
+
+def _quieten_libraries() -> None:
+    """Their bars and notices would tear ours apart; errors still show."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    for library in (diffusers_logging, transformers_logging):
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+
+
+def _end_with_parent() -> None:
+    """Get SIGTERM when the launcher dies: nothing would be left to take the result (Linux, prctl(2))."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, int(signal.SIGTERM), 0, 0, 0)
+    if os.getppid() == 1:  # it died before that
+        raise SystemExit(130)
+
+
+def _interrupt(signum: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

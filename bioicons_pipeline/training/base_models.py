@@ -1,0 +1,242 @@
+"""The registry of base models: names, licences, where their files are, what identifies their content.
+
+Belongs here: everything one needs to know of a base before loading it. Does not belong here: loading
+(loop, generation) and building the tiny base (tiny_base). Imports neither torch nor the hub client at
+module level, and validates before it imports them. A folder is in diffusers layout when it has a
+`model_index.json` (https://huggingface.co/docs/diffusers/using-diffusers/loading#local-pipeline).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bioicons_pipeline.training.errors import TrainingError
+
+COMPONENTS = ("scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "transformer", "vae")
+
+
+@dataclass(frozen=True)
+class BaseLicence:
+    """Terms of a base model. `notice` is printed on every card of an adapter trained on it."""
+
+    name: str
+    url: str | None
+    commercial_use: bool | None
+    notice: str
+
+
+@dataclass(frozen=True)
+class RegisteredBase:
+    """A row of the registry: either a repository on the hub or a function that builds the files."""
+
+    name: str
+    description: str
+    licence: BaseLicence
+    hub_id: str | None = None
+    gated: bool = False
+    build: Callable[[Path], Path] | None = None
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A base that can be loaded: `from_pretrained(base.path, revision=base.revision)`.
+
+    path: absolute folder, or hub id; revision: commit on the hub, None for folders; fingerprint: equal
+    for equal content.
+    """
+
+    name: str
+    path: str
+    licence: BaseLicence
+    fingerprint: str
+    revision: str | None = None
+
+
+def _build_tiny(cache_dir: Path) -> Path:
+    from bioicons_pipeline.training.tiny_base import build_tiny_base
+
+    return build_tiny_base(cache_dir)
+
+
+REGISTRY: dict[str, RegisteredBase] = {
+    row.name: row
+    for row in (
+        RegisteredBase(
+            name="flux1-dev",
+            description="FLUX.1-dev by Black Forest Labs: 12 B parameters, guidance-distilled.",
+            hub_id="black-forest-labs/FLUX.1-dev",
+            gated=True,
+            licence=BaseLicence(
+                name="FLUX.1 [dev] Non-Commercial License",
+                url="https://huggingface.co/black-forest-labs/FLUX.1-dev/blob/main/LICENSE.md",
+                commercial_use=False,
+                notice="This adapter is a derivative of FLUX.1 [dev] and falls under the FLUX.1 [dev] "
+                "Non-Commercial License: non-commercial use only.",
+            ),
+        ),
+        RegisteredBase(
+            name="flux-tiny",
+            description="The classes of FLUX.1 scaled down, random weights: shows that everything works.",
+            build=_build_tiny,
+            licence=BaseLicence(
+                name="MIT",
+                url=None,
+                commercial_use=True,
+                notice="The base model has random weights, made by this project: the images show that the "
+                "pipeline works, not what FLUX.1 can draw.",
+            ),
+        ),
+    )
+}
+"""Every base that has a name. A further one is one more row."""
+
+_FOLDER_LICENCE = BaseLicence(
+    name="unknown (local folder)",
+    url=None,
+    commercial_use=None,
+    notice="The base model is a local folder; its licence is that of whoever made it.",
+)
+
+
+def check_base(name_or_folder: str) -> None:
+    """Cheap validation: a known name with a token where one is needed, or a folder in diffusers layout.
+
+    Raises:
+        TrainingError: one sentence that says what to do. Nothing is imported, built or downloaded before.
+    """
+    row = REGISTRY.get(name_or_folder)
+    if row is not None:
+        if row.gated and hub_token() is None:
+            raise TrainingError(
+                f"{row.name} is gated and no Hugging Face token was found: accept its licence at "
+                f"https://huggingface.co/{row.hub_id}, then set HF_TOKEN (or run `hf auth login`)."
+            )
+        return
+    folder = Path(name_or_folder).expanduser()
+    names = ", ".join(sorted(REGISTRY))
+    if not folder.is_dir():
+        raise TrainingError(
+            f"Base model {name_or_folder!r} is neither a known name ({names}) nor an existing folder: "
+            "give one of these names or the path of a model in diffusers layout."
+        )
+    if not (folder / "model_index.json").is_file():
+        raise TrainingError(
+            f"The folder {name_or_folder} is no model in diffusers layout (no model_index.json): give the "
+            f"folder that contains it, or one of {names}."
+        )
+    missing = [part for part in COMPONENTS if not (folder / part).is_dir()]
+    if missing:
+        raise TrainingError(
+            f"The base model in {name_or_folder} lacks {', '.join(missing)}: give a complete Flux pipeline."
+        )
+
+
+def resolve_base(name_or_folder: str, cache_dir: str | os.PathLike[str]) -> BaseModel:
+    """The base behind a name or folder; a base that is built locally is built under `cache_dir`, once.
+
+    Raises:
+        TrainingError: see `check_base`; also when the hub refuses the token or cannot be reached.
+    """
+    check_base(name_or_folder)
+    row = REGISTRY.get(name_or_folder)
+    if row is None:
+        folder = Path(name_or_folder).expanduser().resolve()
+        return BaseModel(folder.name, str(folder), _FOLDER_LICENCE, folder_fingerprint(folder))
+    if row.build is not None:
+        folder = row.build(Path(cache_dir)).resolve()
+        return BaseModel(row.name, str(folder), row.licence, folder_fingerprint(folder))
+    assert row.hub_id is not None
+    revision = _hub_revision(row)
+    return BaseModel(row.name, row.hub_id, row.licence, f"hub:{row.hub_id}@{revision}", revision)
+
+
+def hub_token() -> str | None:
+    """The user's Hugging Face token: `HF_TOKEN`, else the file that `hf auth login` writes.
+
+    Follows huggingface_hub's own order without importing it
+    (https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables).
+    """
+    for variable in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        if os.environ.get(variable, "").strip():
+            return os.environ[variable].strip()
+    home = Path(os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface")
+    file = Path(os.environ.get("HF_TOKEN_PATH") or home / "token").expanduser()
+    try:
+        return file.read_text().strip() or None
+    except OSError:
+        return None
+
+
+def _hub_revision(row: RegisteredBase) -> str:
+    """Commit that `main` points to, from the hub, or from the local hub cache when offline."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled
+
+    assert row.hub_id is not None
+    try:
+        sha = HfApi(token=hub_token()).model_info(row.hub_id, timeout=20).sha
+        if sha:
+            return sha
+    except GatedRepoError as error:
+        raise TrainingError(
+            f"The Hugging Face token has no access to {row.hub_id}: accept its licence at "
+            f"https://huggingface.co/{row.hub_id} with the account that the token belongs to."
+        ) from error
+    except HfHubHTTPError as error:
+        if error.response is not None and error.response.status_code in (401, 403):
+            raise TrainingError(
+                f"The hub refused the Hugging Face token for {row.hub_id}: set HF_TOKEN to a valid one."
+            ) from error
+    except (OSError, OfflineModeIsEnabled):
+        pass  # no network: a base that was downloaded before still works
+    except Exception as error:  # the hub client's transport raises types of its own (httpx)
+        if not type(error).__module__.startswith(("httpx", "requests")):
+            raise
+    cached = Path(HF_HUB_CACHE) / f"models--{row.hub_id.replace('/', '--')}" / "refs" / "main"
+    if cached.is_file():
+        return cached.read_text().strip()
+    raise TrainingError(
+        f"{row.hub_id} is not in the local hub cache and https://huggingface.co cannot be reached: connect "
+        "once to download it, or give a local folder with --base."
+    )
+
+
+_WHOLE_FILE = 64 * 2**20
+_SAMPLES = 16
+_SAMPLE_SIZE = 2**20
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """Content fingerprint of a model folder, `sha256:<hex>`: paths, sizes and bytes of all its files.
+
+    Of a file over 64 MiB the first MiB (which has the safetensors header) and 16 evenly spread MiB are
+    hashed, so that 34 GB of FLUX.1 take seconds; two trainings of one architecture differ in any of them.
+    """
+    total = hashlib.sha256()
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    for path in files:
+        relative = path.relative_to(folder).as_posix()
+        if relative.startswith(".") or "/." in relative:
+            continue
+        total.update(json.dumps([relative, path.stat().st_size, _file_digest(path)]).encode())
+    return f"sha256:{total.hexdigest()}"
+
+
+def _file_digest(path: Path) -> str:
+    size = path.stat().st_size
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        if size <= _WHOLE_FILE:
+            while chunk := file.read(_SAMPLE_SIZE):
+                digest.update(chunk)
+        else:
+            for index in range(_SAMPLES + 1):
+                file.seek(index * (size - _SAMPLE_SIZE) // _SAMPLES)
+                digest.update(file.read(_SAMPLE_SIZE))
+    return digest.hexdigest()

@@ -1,0 +1,202 @@
+"""Encoded images and captions on disk, so that training runs no encoder.
+
+Belongs here: keys, files, and filling them. Does not belong here: which of them a step needs (data).
+
+One file per entry, named by what it is: an image by (icon_id, SHA-256 of its PNG, resolution, VAE), a
+caption by (text, T5 length, text encoders). Never by position: the reference script reads latents by
+step from a pass that was shuffled differently, and trains almost every image with another's caption.
+Each file repeats its key in its safetensors header and is checked against it when read, so a file
+that was moved or renamed is refused instead of trained on. Entries are written whole or not at all, so
+two runs may share a folder.
+
+An image is stored as mean and standard deviation of the VAE's posterior; every step draws anew. Entries
+are encoded one by one: their bytes then do not depend on what else was in a batch.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, UnidentifiedImageError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from bioicons_pipeline.training.config import canonical_json, digest
+from bioicons_pipeline.training.data import Icon, IconSet
+from bioicons_pipeline.training.errors import TrainingError
+from bioicons_pipeline.training.objective import Conditioning
+
+Progress = Callable[[int, int], None]
+
+PREPROCESSING = 1
+"""Raised when the way from PNG to VAE input changes."""
+
+
+@dataclass(frozen=True)
+class EncodingCache:
+    """Cache below `folder` for one base and one resolution and T5 length; cheap to make."""
+
+    folder: Path
+    base: str
+    """Fingerprint of the base model whose encoders fill the cache."""
+    resolution: int
+    t5_length: int
+
+    # --- keys ---
+
+    def image_key(self, icon: Icon) -> dict[str, Any]:
+        """What an image entry is of: the icon, its picture's content, and every setting of the encoding."""
+        return {
+            "kind": "image",
+            "icon_id": icon.icon_id,
+            "content": icon.content,
+            "resolution": self.resolution,
+            "preprocessing": PREPROCESSING,
+            "base": self.base,
+        }
+
+    def text_key(self, caption: str) -> dict[str, Any]:
+        """What a caption entry is of: the text, the padded length and the base's text encoders."""
+        return {"kind": "text", "caption": caption, "t5_length": self.t5_length, "base": self.base}
+
+    def path(self, key: dict[str, Any]) -> Path:
+        """File of the entry with this key."""
+        name = digest(key)
+        return self.folder / key["kind"] / name[:2] / f"{name}.safetensors"
+
+    # --- reading ---
+
+    def load_image(self, icon: Icon) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the posterior, each (16, resolution/8, resolution/8) fp32, unscaled."""
+        entry = self._load(self.image_key(icon))
+        return entry["mean"], entry["std"]
+
+    def load_text(self, caption: str) -> tuple[Tensor, Tensor]:
+        """T5 hidden states (t5_length, d) and pooled CLIP embedding (p,), in the encoders' own type."""
+        entry = self._load(self.text_key(caption))
+        return entry["t5"], entry["pooled"]
+
+    def load_texts(self, captions: Sequence[str]) -> Conditioning:
+        """The conditioning of a batch, in the order of `captions`."""
+        pairs = [self.load_text(caption) for caption in captions]
+        return Conditioning(torch.stack([t5 for t5, _ in pairs]), torch.stack([pooled for _, pooled in pairs]))
+
+    def _load(self, key: dict[str, Any]) -> dict[str, Tensor]:
+        path = self.path(key)
+        try:
+            with safe_open(path, framework="pt") as file:
+                if (file.metadata() or {}).get("key") != canonical_json(key):
+                    raise TrainingError(
+                        f"The cache entry {path} is of something else than its name says: delete the folder "
+                        f"{self.folder} and run again."
+                    )
+                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        except (OSError, SafetensorError) as error:
+            raise TrainingError(
+                f"The cache entry {path} is missing or damaged ({error}): run again, it is encoded anew."
+            ) from error
+
+    def _has(self, key: dict[str, Any]) -> bool:
+        try:
+            self._load(key)
+        except TrainingError:
+            return False
+        return True
+
+    # --- filling ---
+
+    def missing_images(self, icons: Iterable[Icon]) -> set[str]:
+        """icon_ids without a sound entry."""
+        return {icon.icon_id for icon in icons if not self._has(self.image_key(icon))}
+
+    def missing_captions(self, captions: Iterable[str]) -> list[str]:
+        """Captions without a sound entry, sorted."""
+        return sorted(caption for caption in set(captions) if not self._has(self.text_key(caption)))
+
+    def fill_images(
+        self, icon_set: IconSet, wanted: set[str], vae: Any, progress: Progress | None = None
+    ) -> None:
+        """Encode the pictures of the icon_ids in `wanted`; `vae` is fp32 on its device.
+
+        Raises:
+            TrainingError: a picture cannot be decoded, or the VAE's output is not finite.
+        """
+        device = next(vae.parameters()).device
+        for done, (icon, png) in enumerate(icon_set.pictures(wanted), start=1):
+            pixels = decode_png(png, self.resolution, icon.icon_id).to(device)
+            with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+                posterior = vae.encode(pixels[None]).latent_dist
+            entry = {"mean": posterior.mean[0], "std": posterior.std[0]}
+            if not all(bool(torch.isfinite(tensor).all()) for tensor in entry.values()):
+                raise TrainingError(f"The VAE's encoding of icon {icon.icon_id} is not finite: exclude the icon.")
+            self._save(self.image_key(icon), entry)
+            if progress:
+                progress(done, len(wanted))
+
+    def fill_texts(
+        self,
+        captions: Sequence[str],
+        encode: Callable[[str, int], tuple[Tensor, Tensor]],
+        progress: Progress | None = None,
+    ) -> None:
+        """Encode `captions`; `encode(text, t5_length)` gives (T5 states (T, d), pooled (p,))."""
+        for done, caption in enumerate(captions, start=1):
+            t5, pooled = encode(caption, self.t5_length)
+            self._save(self.text_key(caption), {"t5": t5, "pooled": pooled})
+            if progress:
+                progress(done, len(captions))
+
+    def _save(self, key: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        write_atomically(self.path(key), save(plain, metadata={"key": canonical_json(key)}))
+
+
+def decode_png(png: bytes, resolution: int, icon_id: str) -> Tensor:
+    """PNG → (3, resolution, resolution) fp32 in [-1, 1]; transparency on white; resized where it differs.
+
+    Raises:
+        TrainingError: the bytes are no picture.
+    """
+    try:
+        with Image.open(io.BytesIO(png)) as opened:
+            picture = opened.convert("RGBA") if opened.mode != "RGB" else opened.copy()
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise TrainingError(f"The picture of icon {icon_id} cannot be read ({error}): render it again.") from error
+    if picture.mode == "RGBA":
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture).convert("RGB")
+    if picture.size != (resolution, resolution):
+        picture = picture.resize((resolution, resolution), Image.Resampling.LANCZOS)
+    pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
+    pixels = pixels.reshape(resolution, resolution, 3).permute(2, 0, 1)
+    return pixels.to(torch.float32) / 127.5 - 1.0
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, whole or not at all: temporary file beside it, fsync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as readable JSON with sorted keys, atomically."""
+    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_atomically(path, f"{text}\n".encode())

@@ -1,0 +1,168 @@
+"""Reads a dataset version, and decides which icon, caption, noise and sigma every sample of a run has.
+
+Belongs here: the rows (without their pictures), streaming over the pictures, the order. Does not belong
+here: encoding (cache) and writing datasets (dataset). The order is a pure function of (seed, position),
+so a resumed run continues at the right sample with nothing to restore, several processes agree on who
+takes which, and workers that read ahead cannot change what is paired with what.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from bioicons_pipeline.training.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class Icon:
+    """One row: what identifies the picture, and every caption it may be trained with (first = main)."""
+
+    icon_id: str
+    content: str
+    """SHA-256 of the PNG bytes, hex."""
+    captions: tuple[str, ...]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class IconSet:
+    """The icons of one split, in order of icon_id, and the Parquet files their pictures are in."""
+
+    icons: tuple[Icon, ...]
+    files: tuple[Path, ...]
+
+    def __len__(self) -> int:
+        return len(self.icons)
+
+    def pictures(self, wanted: set[str]) -> Iterator[tuple[Icon, bytes]]:
+        """(icon, PNG bytes) of the icon_ids in `wanted`, streamed: one small batch of rows in memory."""
+        by_id = {icon.icon_id: icon for icon in self.icons}
+        for record in _records(self.files, ["icon_id", "image"]):
+            if record["icon_id"] in wanted:
+                yield by_id[record["icon_id"]], record["image"]["bytes"]
+
+
+def open_dataset(folder: Path) -> tuple[IconSet, IconSet]:
+    """(train, heldout) of a dataset that was checked out into `folder`; heldout may be empty.
+
+    Raises:
+        TrainingError: no training rows, a column missing, one icon_id twice, or a row without a caption.
+    """
+    train = _open_split(sorted((folder / "data").glob("train-*.parquet")))
+    heldout = _open_split(sorted((folder / "data").glob("heldout-*.parquet")))
+    if not len(train):
+        raise TrainingError(
+            "The dataset has no training icons (no rows in data/train-*.parquet): check the licence preset "
+            "and the exclusions of this category."
+        )
+    both = {icon.icon_id for icon in train.icons} & {icon.icon_id for icon in heldout.icons}
+    if both:
+        raise TrainingError(
+            f"Icon {min(both)} is in the training and the held-out split: rebuild the dataset, its held-out "
+            "loss would mean nothing."
+        )
+    return train, heldout
+
+
+def _open_split(files: Sequence[Path]) -> IconSet:
+    icons: dict[str, Icon] = {}
+    for record in _records(files, ["icon_id", "image", "caption", "captions", "weight"]):
+        icon_id, caption = record["icon_id"], record.get("caption")
+        variants = tuple(dict.fromkeys(text for text in (record.get("captions") or []) if text))
+        captions = tuple(dict.fromkeys([*([caption] if caption else []), *variants]))
+        weight = 1.0 if record.get("weight") is None else float(record["weight"])
+        if not captions:
+            raise TrainingError(f"Icon {icon_id} has no caption: rebuild the captions of its category.")
+        if icon_id in icons:
+            raise TrainingError(f"Icon {icon_id} is in the dataset twice: rebuild the dataset.")
+        if not (np.isfinite(weight) and weight >= 0):
+            raise TrainingError(f"Icon {icon_id} has the sampling weight {weight}: it must be 0 or more.")
+        content = hashlib.sha256(record["image"]["bytes"]).hexdigest()
+        icons[icon_id] = Icon(icon_id, content, captions, weight)
+    return IconSet(tuple(icons[key] for key in sorted(icons)), tuple(files))
+
+
+def _records(files: Sequence[Path], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for path in files:
+        with pq.ParquetFile(path) as file:
+            present = [name for name in columns if name in file.schema_arrow.names]
+            missing = {"icon_id", "image"} & set(columns) - set(present)
+            if missing:
+                raise TrainingError(
+                    f"{path.name} lacks the column {', '.join(sorted(missing))}: it is no dataset of this project."
+                )
+            for batch in file.iter_batches(batch_size=16, columns=present):
+                yield from batch.to_pylist()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample of the run: `index` counts from 0 over the whole run; `caption` is "" when dropped."""
+
+    index: int
+    epoch: int
+    icon: Icon
+    caption: str
+    noise_seed: int
+
+
+class SamplePlan:
+    """Which sample comes at which position: `plan[index]`, for every index ≥ 0.
+
+    An epoch has as many samples as there are icons. With equal weights it is a permutation of them; else
+    each icon comes weight/mean(weight) times, rounded up or down by systematic resampling, so that over
+    many epochs the share is exact and within one epoch nothing is drawn twice by accident.
+    """
+
+    def __init__(
+        self, icons: Sequence[Icon], *, seed: int, caption_dropout: float = 0.0, variants: bool = True
+    ) -> None:
+        if sum(icon.weight for icon in icons) <= 0:
+            raise TrainingError("All sampling weights are 0: at least one icon must have a positive weight.")
+        self.icons = tuple(icons)
+        self.seed = seed
+        self.caption_dropout = caption_dropout
+        self.variants = variants
+        self._cached: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Positions into `icons` in the order of `epoch`, (N,) int64."""
+        if self._cached[0] != epoch:
+            random = np.random.default_rng([self.seed, 0, epoch])
+            weights = np.array([icon.weight for icon in self.icons])
+            if np.ptp(weights) == 0:
+                members = np.arange(len(weights))
+            else:
+                edges = np.cumsum(weights / weights.sum()) * len(weights)
+                # the sum of shares may fall short of N by a rounding; trailing zero weights stay undrawn
+                edges[np.flatnonzero(weights)[-1] :] = len(weights)
+                members = np.searchsorted(edges, np.arange(len(weights)) + random.random(), side="right")
+            self._cached = (epoch, random.permutation(members))
+        return self._cached[1]
+
+    def __getitem__(self, index: int) -> Sample:
+        epoch, position = divmod(index, len(self.icons))
+        icon = self.icons[int(self.order(epoch)[position])]
+        random = np.random.default_rng([self.seed, 1, index])
+        dropped = random.random() < self.caption_dropout
+        variant = int(random.integers(len(icon.captions))) if self.variants else 0
+        caption = "" if dropped else icon.captions[variant]
+        return Sample(index, epoch, icon, caption, int(random.integers(2**62)))
+
+    def captions(self) -> list[str]:
+        """Every distinct caption that any sample may have, sorted."""
+        texts = {text for icon in self.icons for text in (icon.captions if self.variants else icon.captions[:1])}
+        return sorted(texts | ({""} if self.caption_dropout else set()))
+
+
+def micro_batch(step: int, micro: int, rank: int, *, batch: int, accumulation: int, processes: int) -> range:
+    """Sample indices that process `rank` takes in forward pass `micro` of optimizer step `step` (from 0)."""
+    start = ((step * accumulation + micro) * processes + rank) * batch
+    return range(start, start + batch)

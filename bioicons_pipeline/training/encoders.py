@@ -1,0 +1,136 @@
+"""Loads the base piece by piece: VAE, then text encoders, each freed before the next; then the transformer.
+
+Belongs here: `from_pretrained` of single components, and filling the cache with them. Does not belong
+here: what is cached under which key (cache). The peak of memory is the largest piece, not the sum, and a
+run whose cache is complete loads neither encoder.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bioicons_pipeline.training.base_models import BaseModel, hub_token
+from bioicons_pipeline.training.cache import EncodingCache
+from bioicons_pipeline.training.data import IconSet
+from bioicons_pipeline.training.errors import TrainingError
+
+PhaseProgress = Callable[[str, int, int], None]
+
+
+def fill_cache(
+    cache: EncodingCache,
+    base: BaseModel,
+    sets: Sequence[IconSet],
+    captions: Sequence[str],
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    progress: PhaseProgress,
+) -> None:
+    """Encode whatever the cache lacks; `progress(phase, done, total)` is called per entry."""
+    lacking = [(icon_set, cache.missing_images(icon_set.icons)) for icon_set in sets]
+    if any(wanted for _, wanted in lacking):
+        vae = load_vae(base).to(device)
+        for icon_set, wanted in lacking:
+            if wanted:
+                cache.fill_images(icon_set, wanted, vae, lambda done, total: progress("images", done, total))
+        del vae
+        release(device)
+    texts = cache.missing_captions(captions)
+    if texts:
+        encoder = TextEncoder(base, device, dtype)
+        cache.fill_texts(texts, encoder, lambda done, total: progress("captions", done, total))
+        del encoder
+        release(device)
+
+
+def load_vae(base: BaseModel) -> Any:
+    """The VAE alone, fp32 (bf16 shifts the latents), frozen."""
+    from diffusers import AutoencoderKL
+
+    with _readable(base, "VAE"):
+        vae = AutoencoderKL.from_pretrained(base.path, subfolder="vae", torch_dtype=torch.float32, **_hub(base))
+    return vae.eval().requires_grad_(False)
+
+
+def latent_scaling(base: BaseModel) -> tuple[float, float]:
+    """(shift, scale) of the base's latents, read from the VAE's config without loading its weights."""
+    from diffusers import AutoencoderKL
+
+    with _readable(base, "VAE config"):
+        config: Any = AutoencoderKL.load_config(base.path, subfolder="vae", **_hub(base))
+    return float(config.get("shift_factor") or 0.0), float(config.get("scaling_factor") or 1.0)
+
+
+def scheduler_config(base: BaseModel) -> dict[str, Any]:
+    """Config of the base's scheduler, for the resolution shift."""
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    with _readable(base, "scheduler"):
+        return dict(
+            FlowMatchEulerDiscreteScheduler.from_pretrained(base.path, subfolder="scheduler", **_hub(base)).config
+        )
+
+
+def load_transformer(base: BaseModel, dtype: torch.dtype) -> Any:
+    """The transformer alone, frozen, in eval mode (Flux has no layer that differs in training)."""
+    from diffusers import FluxTransformer2DModel
+
+    with _readable(base, "transformer"):
+        model = FluxTransformer2DModel.from_pretrained(
+            base.path, subfolder="transformer", torch_dtype=dtype, **_hub(base)
+        )
+    return model.eval().requires_grad_(False)
+
+
+class TextEncoder:
+    """Both text encoders through FluxPipeline's own `encode_prompt`, so training text equals sampling text."""
+
+    def __init__(self, base: BaseModel, device: torch.device, dtype: torch.dtype) -> None:
+        from diffusers import FluxPipeline
+
+        with _readable(base, "text encoders"):
+            pipeline = FluxPipeline.from_pretrained(
+                base.path, transformer=None, vae=None, torch_dtype=dtype, **_hub(base)
+            )
+        for part in (pipeline.text_encoder, pipeline.text_encoder_2):
+            part.eval().requires_grad_(False)
+        self.pipeline = pipeline.to(device)
+
+    def __call__(self, caption: str, t5_length: int) -> tuple[Tensor, Tensor]:
+        """T5 states (t5_length, d) and pooled CLIP embedding (p,) of one caption."""
+        with torch.inference_mode():
+            t5, pooled, _ = self.pipeline.encode_prompt(caption, max_sequence_length=t5_length)
+        return t5[0], pooled[0]
+
+
+def release(device: torch.device) -> None:
+    """Give freed memory back before the next piece is loaded."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def _hub(base: BaseModel) -> dict[str, Any]:
+    if base.revision is None:
+        return {}
+    return {"revision": base.revision, "token": hub_token()}
+
+
+@contextmanager
+def _readable(base: BaseModel, what: str) -> Any:
+    """A missing or damaged file of the base becomes one sentence."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise TrainingError(
+            f"The {what} of base model {base.name} cannot be loaded from {base.path} ({first}): download or "
+            "build the base again."
+        ) from error

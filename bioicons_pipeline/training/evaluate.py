@@ -1,0 +1,86 @@
+"""Loss at fixed noise and fixed sigmas: the same question before, during and after training.
+
+Belongs here: the evaluation that chooses the best checkpoint. Does not belong here: looking at generated
+images (evaluation room). The per-step training loss cannot be compared between steps, its sigmas differ;
+this one can, down to small changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from bioicons_pipeline.training.cache import EncodingCache
+from bioicons_pipeline.training.data import Icon, IconSet
+from bioicons_pipeline.training.errors import NonFiniteError
+from bioicons_pipeline.training.objective import flow_matching_loss, scale_latents
+
+
+@dataclass(frozen=True)
+class FixedNoise:
+    """What an evaluation looks at: icons, each with its main caption, every sigma, always the same noise."""
+
+    icons: tuple[Icon, ...]
+    sigmas: tuple[float, ...]
+    seed: int
+
+    @classmethod
+    def choose(cls, icon_set: IconSet, most: int, sigmas: Sequence[float], seed: int) -> FixedNoise:
+        """At most `most` icons of the set, chosen by a hash of their id (not the first by name)."""
+        ranked = sorted(icon_set.icons, key=lambda icon: hashlib.sha256(icon.icon_id.encode()).hexdigest())
+        return cls(tuple(ranked[:most]), tuple(sigmas), seed)
+
+    def noise(self, icon: Icon, sigma_index: int, shape: torch.Size) -> torch.Tensor:
+        """The noise of one icon at one sigma; independent of the other icons."""
+        text = f"{self.seed}/{icon.icon_id}/{sigma_index}"
+        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
+        return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.inference_mode()
+def fixed_noise_loss(
+    transformer: Any,
+    fixed: FixedNoise,
+    cache: EncodingCache,
+    *,
+    scaling: tuple[float, float],
+    guidance: float | None,
+    batch_size: int,
+    device: torch.device,
+    autocast: AbstractContextManager[Any],
+    step: int,
+) -> dict[str, Any] | None:
+    """Mean loss and mean per sigma, `{"loss": float, "by_sigma": [float, …]}`; None without icons.
+
+    Raises:
+        NonFiniteError: a loss is not finite.
+    """
+    if not fixed.icons:
+        return None
+    pairs = [(icon, index) for index in range(len(fixed.sigmas)) for icon in fixed.icons]
+    losses: list[float] = []
+    for start in range(0, len(pairs), batch_size):
+        part = pairs[start : start + batch_size]
+        means = [cache.load_image(icon)[0] for icon, _ in part]
+        noise = [fixed.noise(icon, index, mean.shape) for (icon, index), mean in zip(part, means, strict=True)]
+        text = cache.load_texts([icon.captions[0] for icon, _ in part]).to(device)
+        sigma = torch.tensor([fixed.sigmas[index] for _, index in part], dtype=torch.float32)
+        x = scale_latents(torch.stack(means).to(device), *scaling)
+        with autocast:
+            values = flow_matching_loss(
+                transformer, x, torch.stack(noise).to(device), sigma.to(device), text, guidance
+            ).tolist()
+        bad = [item for item, value in zip(part, values, strict=True) if value != value or value == float("inf")]
+        if bad:
+            raise NonFiniteError(
+                "evaluation loss", step, [i.icon_id for i, _ in bad], [fixed.sigmas[s] for _, s in bad]
+            )
+        losses += values
+    count = len(fixed.icons)
+    by_sigma = [sum(losses[i * count : (i + 1) * count]) / count for i in range(len(fixed.sigmas))]
+    return {"loss": sum(losses) / len(losses), "by_sigma": by_sigma}

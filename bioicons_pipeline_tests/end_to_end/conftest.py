@@ -1,0 +1,42 @@
+"""The command line as a user starts it: in a process, with a data folder of the test's own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def bioicons(*arguments: str, data: Path, timeout: int = 600, **environment: str) -> subprocess.CompletedProcess:
+    """Run `bioicons …`; its data folder is `data`."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("BIOICONS_", "HF_", "HUGGING"))}
+    return subprocess.run(
+        [sys.executable, "-m", "bioicons_pipeline.cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**kept, "HF_HOME": str(data / "hf"), "BIOICONS_DATA_DIR": str(data), **environment},
+    )
+
+
+@pytest.fixture(scope="session")
+def slice_of_the_library(sample_repo, tmp_path_factory) -> Path:
+    """A git repository with 40 real icons of two categories and five of a third, in the upstream layout."""
+    root = tmp_path_factory.mktemp("slice")
+    wanted = {"Animals": 25, "Microbiology": 15, "Parasites": 5}
+    chosen: list[Path] = []
+    for category, count in wanted.items():
+        # Free licences first, so that the slice is not all of one author's.
+        found = sorted((sample_repo / "static" / "icons").glob(f"*/{category}/*/*.svg"))
+        small = [path for path in found if path.stat().st_size < 60_000]
+        chosen += small[:: max(1, len(small) // count)][:count]
+    for path in chosen:
+        target = root / path.relative_to(sample_repo)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    git = ["git", "-C", str(root), "-c", "user.name=test", "-c", "user.email=test@example.org"]
+    subprocess.run(["git", "init", "--quiet", str(root)], check=True)
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "--quiet", "-m", "slice"], check=True)
+    return root

@@ -1,0 +1,80 @@
+"""From a git history of real icons to a LoRA file and a grid, through the command line."""
+
+import json
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from bioicons_pipeline.store import Store
+from bioicons_pipeline_tests.end_to_end.conftest import bioicons
+
+pytestmark = [pytest.mark.bundle, pytest.mark.git]
+
+
+@pytest.fixture(scope="module")
+def finished(slice_of_the_library, tmp_path_factory):
+    data = tmp_path_factory.mktemp("run") / "data"
+    arguments = ("run", "--source", str(slice_of_the_library), "--category", "Animals", "--size", "128")
+    done = bioicons(*arguments, "--steps", "4", data=data)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return data, done, arguments
+
+
+def test_dataset_lora_and_grid_lie_where_it_says(finished):
+    data, done, _ = finished
+    outputs = data / "outputs" / "Animals"
+    shard = pd.read_parquet(next((outputs / "dataset" / "data").glob("train-*.parquet")))
+    assert len(shard) >= 10
+    assert set(shard["category"]) == {"Animals"}
+    assert shard["spdx"].isin(["CC0-1.0", "CC-BY-3.0", "CC-BY-4.0", "MIT"]).all()
+    assert (outputs / "dataset" / "ATTRIBUTION.md").is_file()
+    weights = next(outputs.glob("lora-flux-tiny/pytorch_lora_weights.safetensors"))
+    grid = next(outputs.glob("grid-flux-tiny/grid.png"))
+    assert Image.open(grid).width > 500
+    for path in (weights, grid, outputs / "dataset"):
+        assert str(path) in done.stdout
+    assert "fixed-noise loss" in done.stdout and "dagster dev" in done.stdout
+
+
+def test_every_weight_can_be_traced_to_icons_authors_and_licences(finished, slice_of_the_library):
+    data, _, _ = finished
+    store = Store(data / "store")
+    info = store.get_ref("lora_weights", partition="Animals", base="flux-tiny").info
+    dataset = store.version(info["dataset_version"])
+    facts = json.loads(store.read(dataset, "dataset.json"))
+    head = (slice_of_the_library / ".git" / "HEAD").read_text()
+    branch = head.removeprefix("ref: ").strip()
+    assert facts["commit"] == (slice_of_the_library / ".git" / branch).read_text().strip()
+    assert sum(facts["licence_mix"].values()) == facts["icons"] == sum(facts["authors"].values())
+
+
+def test_every_category_has_a_manifest_with_reasons(finished):
+    import io
+
+    data, _, _ = finished
+    store = Store(data / "store")
+    ref = store.get_ref("icon_manifest", partition="Animals")
+    frame = pd.read_parquet(io.BytesIO(store.read(store.version(ref.version_id), "manifest.parquet")))
+    assert len(frame) == 25
+    assert frame.loc[~frame["included"], "exclusion_reason"].notna().all()
+    assert frame.loc[frame["included"], "exclusion_reason"].isna().all()
+    assert frame["icon_id"].is_unique
+
+
+def test_a_second_run_changes_nothing(finished):
+    data, _, arguments = finished
+    before = {path: path.read_bytes() for path in sorted((data / "store" / "refs").rglob("*.json"))}
+    again = bioicons(*arguments, "--steps", "4", data=data)
+    assert again.returncode == 0, again.stderr
+    assert before == {path: path.read_bytes() for path in sorted((data / "store" / "refs").rglob("*.json"))}
+
+
+def test_a_small_category_is_said_not_to_be_trained(finished, slice_of_the_library):
+    data, _, _ = finished
+    done = bioicons(
+        *("run", "--source", str(slice_of_the_library), "--category", "Parasites", "--size", "128"), data=data
+    )
+    assert done.returncode == 2
+    assert "Parasites was not trained" in done.stderr and "at least 12" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout

@@ -1,0 +1,94 @@
+"""The front door: what it imports, and the graph that it shows."""
+
+import json
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+
+HEAVY = ("torch", "diffusers", "transformers", "peft", "datasets", "boto3", "dagster_aws", "pandas")
+
+
+def test_loading_the_code_location_imports_nothing_heavy():
+    program = (
+        "import json, sys; import bioicons_pipeline.definitions as d; "
+        "d.defs.resolve_all_job_defs(); "
+        f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == []
+
+
+def test_only_orchestration_imports_dagster():
+    rooms = (
+        "settings errors library library.source library.manifest rendering captioning dataset store "
+        "generation.sampler generation.grid training.config training.base_models training.loop"
+    )
+    program = (
+        f"import importlib, sys; [importlib.import_module('bioicons_pipeline.' + n) for n in {rooms!r}.split()]; "
+        "print([name for name in sys.modules if name.split('.')[0] == 'dagster'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.fixture(scope="module")
+def repository():
+    from bioicons_pipeline.definitions import defs
+
+    return defs.get_repository_def()
+
+
+def test_asset_graph(repository):
+    graph = repository.asset_graph
+    shape = {
+        key.to_user_string(): (
+            sorted(parent.to_user_string() for parent in graph.get(key).parent_keys),
+            graph.get(key).partitions_def.name if graph.get(key).partitions_def else None,
+            sorted(graph.get(key).pools or []),
+        )
+        for key in graph.get_all_asset_keys()
+    }
+    assert shape == {
+        "svg_snapshot": ([], None, []),
+        "icon_manifest": (["svg_snapshot"], "category", []),
+        "rasterized_icons": (["icon_manifest"], "category", []),
+        "icon_captions": (["icon_manifest"], "category", []),
+        "icon_dataset": (["icon_captions", "rasterized_icons"], "category", []),
+        "lora_weights": (["icon_dataset"], "category", ["gpu"]),
+        "sample_grid": (["lora_weights"], "category", ["gpu"]),
+        "library/icon_dataset": (["icon_dataset"], None, []),
+        "library/lora_weights": (["library/icon_dataset"], None, ["gpu"]),
+        "library/sample_grid": (["library/lora_weights"], None, ["gpu"]),
+    }
+
+
+def test_jobs_schedules_and_checks(repository):
+    jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
+    assert jobs == {"refresh_library", "build_datasets", "train_category", "train_library"}
+    assert {schedule.name: schedule.cron_schedule for schedule in repository.schedule_defs} == {
+        "weekly_refresh": "0 4 * * 1"
+    }
+    checks = {key.to_user_string() for key in repository.asset_graph.asset_check_keys}
+    assert checks == {
+        "library/icon_dataset:every_licence_is_in_the_preset",
+        "library/icon_dataset:no_family_on_both_sides",
+        "library/lora_weights:fixed_noise_loss_fell",
+    }
+
+
+def test_every_asset_says_what_it_is_and_has_a_code_version(repository):
+    for spec in repository.asset_graph.assets_defs:
+        for key in spec.keys:
+            assert spec.descriptions_by_key[key], key
+            assert spec.code_versions_by_key[key], key
+
+
+def test_the_executor_is_bound_where_the_ui_uses_it(repository):
+    job = repository.get_implicit_job_def_for_assets([dg.AssetKey("lora_weights")])
+    assert job.executor_def.name == "gpu_executor"

@@ -1,0 +1,92 @@
+"""The process that the kill and concurrency tests start: it writes, and dies where it is told to.
+
+`moments`: for each given moment n, fork, write the scenario, and die by SIGKILL just before the n-th
+low-level operation (in the middle of it, if that is a write). `trace`: print all operations. `loop`:
+write new versions until killed from outside. `race`: commit the same files as others do, switching one ref.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+
+from bioicons_pipeline.store import Store, parallel
+
+OLD = {"a.json": b"{}", "png/1.png": b"one" * 999, "png/2.png": b"two", "png/3.png": b"old"}
+NEW = {**OLD, "png/3.png": b"new", "png/4.png": b"4" * 200_000, **{f"svg/{n}": b"%d" % n for n in range(2)}}
+WEIGHTS_OLD = {"w.safetensors": b"w0"}
+WEIGHTS_NEW = {"w.safetensors": b"w1" * 5000, "card.md": b"# card"}
+DATASET = ("icon_dataset", {"partition": "Animals"})
+WEIGHTS = ("lora_weights", {"partition": "Animals", "base": "FLUX.1-dev"})
+OPERATIONS = ("mkdir", "open", "write", "fsync", "close", "replace")
+
+
+def write(root: str, dataset: dict, weights: dict) -> dict[str, str]:
+    """The scenario: two commits, each followed by the switch of a ref. The version ids."""
+    store = Store(root)
+    ids = {}
+    for (asset, name), files in ((DATASET, dataset), (WEIGHTS, weights)):
+        version = store.commit(files)
+        store.set_ref(asset, version.id, **name, info={"files": len(files)})
+        ids[asset] = version.id
+    return ids
+
+
+def watch(seen: list[str], die_at: int | None) -> None:
+    """Record every low-level operation in `seen`; die before the one of index `die_at`."""
+    lock = threading.Lock()
+
+    def watched(name, original):
+        def operation(*args, **kwargs):
+            with lock:
+                if len(seen) == die_at:
+                    if name == "write":
+                        original(args[0], bytes(args[1])[: len(args[1]) // 2])
+                    os.kill(os.getpid(), signal.SIGKILL)
+                seen.append(f"{name} {args[1] if name == 'replace' else args[0]}")
+            return original(*args, **kwargs)
+
+        return operation
+
+    for name in OPERATIONS:
+        setattr(os, name, watched(name, getattr(os, name)))
+
+
+def die_at_moments(jobs: list[tuple[str, int]]) -> list[int]:
+    """Run the scenario once for each (root, moment) in a process of its own; their wait statuses."""
+    statuses = []
+    for root, moment in jobs:
+        child = os.fork()
+        if child == 0:
+            os.fsync = os.fstat  # a kill loses nothing that the kernel has: no need to wait for the disk
+            watch([], moment)
+            write(root, NEW, WEIGHTS_NEW)
+            os._exit(0)
+        statuses.append(os.waitpid(child, 0)[1])
+    return statuses
+
+
+def main(mode: str, argument: str) -> None:
+    if mode in {"trace", "moments"}:
+        parallel.WORKERS = 1  # the same order of operations every time
+    if mode == "trace":
+        seen: list[str] = []
+        watch(seen, None)
+        write(argument, NEW, WEIGHTS_NEW)
+        print(json.dumps(seen))
+    elif mode == "moments":
+        print(json.dumps(die_at_moments(json.loads(argument))))
+    elif mode == "loop":
+        print("ready", flush=True)
+        for turn in range(10_000):
+            write(argument, {**NEW, "turn": b"%d" % turn}, {**WEIGHTS_NEW, "turn": b"%d" % turn})
+    elif mode == "race":
+        print("ready", flush=True)
+        sys.stdin.readline()
+        for turn in range(4):
+            write(argument, {**NEW, "turn": b"%d" % turn}, {**WEIGHTS_NEW, "turn": b"%d" % turn})
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
