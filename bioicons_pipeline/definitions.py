@@ -22,3 +22,8 @@ defs = dg.Definitions(
     # On the definitions, not on the jobs: the UI's Materialize button ignores a job's own executor.
     executor=gpu_executor,
 )
+
+
+def job_named(name: str) -> dg.JobDefinition:
+    """A job by name, with everything bound; step processes find their job through it."""
+    return defs.resolve_job_def(name)

@@ -1,4 +1,4 @@
-"""Jobs named for what a person wants, and the functions by which other processes find them."""
+"""Jobs named for what a person wants."""
 
 import dagster as dg
 
@@ -24,10 +24,3 @@ train_library = dg.define_asset_job(
 )
 
 ALL_JOBS = [refresh_library, build_datasets, train_category, train_library]
-
-
-def job_named(name: str) -> dg.JobDefinition:
-    """A job by name, resolved with all assets, resources and the executor."""
-    from bioicons_pipeline.definitions import defs
-
-    return defs.resolve_job_def(name)

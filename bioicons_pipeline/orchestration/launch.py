@@ -129,7 +129,7 @@ def execute(
     )
     watcher.start()
     recon = build_reconstructable_job(
-        "bioicons_pipeline.orchestration.jobs", "job_named", reconstructable_args=(job,)
+        "bioicons_pipeline.definitions", "job_named", reconstructable_args=(job,)
     )
     try:
         with dg.execute_job(

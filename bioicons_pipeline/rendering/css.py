@@ -6,6 +6,7 @@ of `--x` or y (CSS Variables 1). Not here: selectors and the cascade, which are 
 """
 
 import re
+import urllib.parse
 
 from bioicons_pipeline.rendering.result import Refused, RefusalReason
 from bioicons_pipeline.rendering.settings import MAX_STYLE_CHARS
@@ -45,6 +46,8 @@ def _unescape(text: str) -> str:
 def safe_url(value: str) -> str | None:
     """`#id` of a same-document reference, or None for everything else."""
     value = value.strip().strip("\"'").strip()
+    if "%" in value:  # a fragment is percent-decoded before it is compared with ids
+        value = urllib.parse.unquote(value)
     return value if re.fullmatch(r"#[^\s\"'()<>\\]{1,500}", value) else None
 
 

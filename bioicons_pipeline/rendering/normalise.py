@@ -17,6 +17,7 @@ from bioicons_pipeline.rendering.references import ReferenceGraph, check_filters
 from bioicons_pipeline.rendering.result import Refused, RefusalReason
 from bioicons_pipeline.rendering.settings import (
     MAX_DEPTH,
+    MAX_ELEMENT_ATTRIBUTES,
     MAX_ELEMENTS,
     MAX_IMAGE_PIXELS,
     MAX_SIDE,
@@ -176,8 +177,10 @@ class _Cleaner:
     def _measure(self) -> None:
         """Depth and number of elements, before anything is spent on them."""
         depth = 0
-        for event, _ in etree.iterwalk(self.root, events=("start", "end")):
+        for event, element in etree.iterwalk(self.root, events=("start", "end")):
             depth += 1 if event == "start" else -1
+            if len(element.attrib) > MAX_ELEMENT_ATTRIBUTES:
+                raise Refused(RefusalReason.TOO_COSTLY, f"over {MAX_ELEMENT_ATTRIBUTES} attributes on one element")
             if depth > MAX_DEPTH:
                 raise Refused(RefusalReason.TOO_DEEP, f"elements nested over {MAX_DEPTH} levels")
             self.budget.elements += event == "start"

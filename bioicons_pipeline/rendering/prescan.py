@@ -9,7 +9,7 @@ import re
 import zlib
 
 from bioicons_pipeline.rendering.result import Refused, RefusalReason
-from bioicons_pipeline.rendering.settings import MAX_BYTES, MAX_ELEMENTS
+from bioicons_pipeline.rendering.settings import MAX_ATTRIBUTES, MAX_BYTES, MAX_ELEMENTS
 
 _BOMS = (
     (b"\xff\xfe\x00\x00", "utf-32-le"),
@@ -21,7 +21,7 @@ _BOMS = (
 # Encodings that a file may declare. All else is read as UTF-8: UTF-7 and its like hide markup.
 _DECLARABLE = {"utf-8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "latin1", "windows-1252", "cp1252"}
 _DECLARED = re.compile(rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
-_XML_DECLARATION = re.compile(r"^\s*<\?xml\b[^>]{0,1000}?\?>", re.S)
+_XML_DECLARATION = re.compile(r"^\s*<\?xml\s[^>]{0,1000}?\?>", re.S)
 _NOT_XML_CHARACTERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 _ENTITY = re.compile(r"""<!ENTITY\s+([\w:.-]{1,200})\s+(?:"([^"]*)"|'([^']*)')\s*>""")
 _EXTERNAL = re.compile(r"""<!ENTITY\s+(?:%\s|[\w:.-]{1,200}\s+(?:SYSTEM|PUBLIC)\b)|<!DOCTYPE[^\[>]*\bSYSTEM\b""")
@@ -48,6 +48,8 @@ def to_text(data: bytes, removed: dict[str, int]) -> str:
     text = _without_doctype(text, removed)
     if text.count("<") > 4 * MAX_ELEMENTS:  # a tag opens, a tag closes, and room for comments
         raise Refused(RefusalReason.TOO_MANY_ELEMENTS, f"over {4 * MAX_ELEMENTS} tags")
+    if text.count("=\"") + text.count("='") > MAX_ATTRIBUTES:
+        raise Refused(RefusalReason.TOO_MANY_ELEMENTS, f"over {MAX_ATTRIBUTES} attributes")
     return text
 
 

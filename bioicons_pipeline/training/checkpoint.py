@@ -118,12 +118,12 @@ def sweep(root: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
-    """Read the checkpoint in `path`.
+def check_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
+    """The description of the checkpoint in `path`, without its tensors; cheap.
 
     Raises:
         CheckpointMismatch: it is of another dataset, base or config; the message names every difference.
-        TrainingError: there is none, or a file of it is damaged.
+        TrainingError: there is none.
     """
     try:
         description = json.loads((path / "state.json").read_bytes())
@@ -137,6 +137,17 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
             f"The checkpoint {path} is of another training ({'; '.join(differences)}): resume it with the "
             "same dataset, base and config, or start anew."
         )
+    return description
+
+
+def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
+    """Read the checkpoint in `path`.
+
+    Raises:
+        CheckpointMismatch: see `check_checkpoint`.
+        TrainingError: there is none, or a file of it is damaged.
+    """
+    description = check_checkpoint(path, identity)
     tensors = {}
     for name, expected in description["sha256"].items():
         try:

@@ -8,7 +8,8 @@ run whose cache is complete loads neither encoder.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -124,10 +125,13 @@ def _hub(base: BaseModel) -> dict[str, Any]:
 
 
 @contextmanager
-def _readable(base: BaseModel, what: str) -> Any:
+def _readable(base: BaseModel, what: str) -> Iterator[None]:
     """A missing or damaged file of the base becomes one sentence."""
     try:
-        yield
+        with warnings.catch_warnings():
+            # `torch_dtype` is `dtype` in the newest diffusers and unknown under that name in older ones
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     except (OSError, ValueError, KeyError) as error:
         first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise TrainingError(

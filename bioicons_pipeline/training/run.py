@@ -59,6 +59,8 @@ def train(request: TrainingRequest, *, send: Send | None = None, quiet: bool = F
             base = resolve_base(request.base, request.cache_dir or work / "cache")
         train_set, heldout = open_dataset(folder)
         identity = run_identity(request, base)
+        if request.resume_from is not None:  # refused before anything is encoded or written
+            checkpoints.check_checkpoint(Path(request.resume_from).expanduser(), identity)
         run_dir = work / "runs" / digest(identity)[:16]
         with _only_one(run_dir) if main else nullcontext():
             if main:
@@ -326,11 +328,15 @@ def _turn(accelerator: Any) -> Iterator[None]:
 
 @contextmanager
 def _only_one(run_dir: Path) -> Iterator[None]:
-    """Hold this run's lock; the system frees it when the process ends, however it ends."""
+    """Hold this run's lock; the system frees it when the process ends, however it ends.
+
+    A POSIX record lock and no flock: processes that read the cache ahead would inherit a flock, and
+    outlive a killed trainer by some seconds.
+    """
     run_dir.mkdir(parents=True, exist_ok=True)
     with (run_dir / "lock").open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise TrainingError(
                 f"Another process is training this very run (lock {run_dir / 'lock'}): wait for it or stop it."

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -105,14 +106,22 @@ def test_ctrl_c_leaves_nothing(old_root, monkeypatch, temporaries, call):
     assert threading.active_count() == before
 
 
-def test_ctrl_c_while_waiting_stops_the_rest(old_root, temporaries):
-    def stop(done, total):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt(), StoreError("x")])
+def test_the_first_trouble_stops_the_rest(trouble):
+    done = []
 
-    with pytest.raises(KeyboardInterrupt):
-        Store(old_root).commit({str(number): b"%d" % number for number in range(400)}, progress=stop)
-    check_complete(old_root, temporaries)
-    assert sum(path.is_file() for path in (old_root / "blobs").rglob("*")) < 200
+    def work(item):
+        time.sleep(0.02)
+        done.append(item)
+        return item
+
+    def stop(*args):
+        raise trouble
+
+    with pytest.raises(type(trouble)):
+        parallel.map_all(work, range(2000), stop)
+    assert len(done) < 1000
+    assert parallel.map_all(work, range(20)) == list(range(20))
 
 
 def test_a_root_that_is_a_file(tmp_path):

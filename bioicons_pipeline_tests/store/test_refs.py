@@ -211,5 +211,6 @@ def test_foreign_files_are_no_refs(local):
     folder = local.root / "refs" / "a"
     for name in (".DS_Store", "x.json.bak", "x (copy).json"):
         (folder / name).write_bytes((folder / "x.json").read_bytes())
+    (folder / "._x.json").write_bytes(b"AppleDouble")  # macOS, on file systems that are not its own
     (folder / "folder.json").mkdir()
     assert list(local.list_refs("a")) == ["x"]

@@ -78,9 +78,11 @@ def main(mode: str, argument: str) -> None:
     elif mode == "moments":
         print(json.dumps(die_at_moments(json.loads(argument))))
     elif mode == "loop":
-        print("ready", flush=True)
         for turn in range(10_000):
-            write(argument, {**NEW, "turn": b"%d" % turn}, {**WEIGHTS_NEW, "turn": b"%d" % turn})
+            unique = {"turn": f"{os.getpid()}-{turn}".encode()}
+            write(argument, {**NEW, **unique}, {**WEIGHTS_NEW, **unique})
+            if turn == 0:
+                print("ready", flush=True)
     elif mode == "race":
         print("ready", flush=True)
         sys.stdin.readline()

@@ -1,5 +1,6 @@
 """Fixtures of this room: one thread for tiny models, a tiny base, a small dataset in a store."""
 
+import itertools
 import os
 
 import pytest
@@ -41,7 +42,7 @@ def mini_pipeline():
     return make_tiny_pipeline(MINI)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def mini_config() -> TrainingConfig:
     """A run of ten steps on 32 px pictures, with everything a run can have switched on."""
     return preset(
@@ -52,7 +53,7 @@ def mini_config() -> TrainingConfig:
         steps=10,
         batch_size=2,
         warmup_steps=2,
-        t5_length=16,
+        t5_length=40,
         eval_every=5,
         eval_icons=3,
         eval_sigmas=(0.3, 0.7),
@@ -68,20 +69,24 @@ def icon_sets(tmp_path):
     return open_dataset(write_split(tmp_path / "dataset", make_rows(12, size=32), make_rows(3, size=32, start=12)))
 
 
-@pytest.fixture
-def make_request(tmp_path, mini_folder, mini_config):
-    """Function (**overrides of the config) → request on a fresh store with 12 + 3 icons."""
-    store = Store(tmp_path / "store")
-    version = commit_dataset(store, make_rows(12, size=32), make_rows(3, size=32, start=12))
+@pytest.fixture(scope="module")
+def make_request(tmp_path_factory, mini_folder, mini_config):
+    """Function (**overrides of the config) → request on one store with 12 + 3 icons.
 
-    def make(work: str = "work", **config) -> TrainingRequest:
+    Every request has a work folder of its own, unless `work` names one.
+    """
+    root = tmp_path_factory.mktemp("requests")
+    version = commit_dataset(Store(root / "store"), make_rows(12, size=32), make_rows(3, size=32, start=12))
+    numbers = itertools.count()
+
+    def make(work: str | None = None, **config) -> TrainingRequest:
         return TrainingRequest(
-            store_root=str(tmp_path / "store"),
+            store_root=str(root / "store"),
             dataset_version=version,
             base=str(mini_folder),
             config=TrainingConfig.model_validate({**mini_config.model_dump(), **config}),
             partition="Cell_types",
-            work_dir=str(tmp_path / work),
+            work_dir=str(root / (work or f"work-{next(numbers)}")),
             provenance={
                 "commit": "f3f18b86",
                 "licence_mix": {"CC0-1.0": 15},

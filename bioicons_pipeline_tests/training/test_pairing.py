@@ -5,6 +5,7 @@ checked against encodings made here, directly from the picture and the text.
 """
 
 from dataclasses import replace
+from functools import lru_cache
 
 import pytest
 import torch
@@ -52,12 +53,14 @@ def make_source(cache, config, icon_set, **options):
 def truth(mini_pipeline, mini_config):
     """Functions that encode a picture and a text directly, with the base and nothing of the cache."""
 
+    @lru_cache(maxsize=None)
     def image(png):
         pixels = decode_png(png, mini_config.resolution, "truth")
         with torch.inference_mode():
             posterior = mini_pipeline.vae.encode(pixels[None]).latent_dist
         return posterior.mean[0], posterior.std[0]
 
+    @lru_cache(maxsize=None)
     def text(caption):
         with torch.inference_mode():
             t5, pooled, _ = mini_pipeline.encode_prompt(caption, max_sequence_length=mini_config.t5_length)

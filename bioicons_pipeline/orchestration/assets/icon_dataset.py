@@ -71,11 +71,11 @@ def library_icon_dataset(
     context: dg.AssetExecutionContext, artifacts: ArtifactStore, upstream: UpstreamLibrary
 ) -> dg.MaterializeResult:
     """The dataset of the whole library: the categories' shards under one card."""
-    from bioicons_pipeline.orchestration.stages import dataset, snapshot
+    from bioicons_pipeline.orchestration.stages import dataset, manifest
 
     store = artifacts.open()
     with user_errors():
-        outcome = dataset.build_library(store, snapshot.current_categories(store), upstream.licence_preset)
+        outcome = dataset.build_library(store, manifest.current_categories(store), upstream.licence_preset)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(outcome.version_id),
         metadata={

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from bioicons_pipeline.orchestration.assets.svg_snapshot import svg_snapshot
-from bioicons_pipeline.orchestration.partitions import CATEGORIES
+from bioicons_pipeline.orchestration.partitions import CATEGORIES, register
 from bioicons_pipeline.orchestration.reporting import (
     Event,
     counts_table,
@@ -42,6 +42,9 @@ def icon_manifest(
             workers=upstream.workers or None,
             progress=progress_log(context, "icons probed"),
         )
+    new = register(context.instance, manifest.current_categories(store))
+    for note in manifest.notes(store):
+        context.log.warning(note)
     metadata = {
         category: {
             "icons": outcome.facts["icons"],
@@ -51,8 +54,9 @@ def icon_manifest(
             "left out": counts_table(outcome.facts["left_out"], "reason"),
             "authors": counts_table(outcome.facts["authors"], "author"),
             "upstream commit": outcome.facts["commit"],
+            "curation notes": len(manifest.notes(store)),
             **where(store, outcome),
         }
         for category, outcome in outcomes.items()
     }
-    yield from emit(context, outcomes, metadata)
+    yield from emit(context, outcomes, metadata, {"new categories": new})

@@ -31,7 +31,10 @@ def caption(store: Store, category: str) -> Outcome:
     captions = {}
     for row in frame[frame["included"]].itertuples():
         made = caption_icon(str(row.name), category)
-        captions[row.icon_id] = {"caption": made.text, "captions": list(made.variants)}
+        # The curator's own words come first; the grammar's other wordings stay as variants.
+        own = row.caption if isinstance(row.caption, str) and row.caption.strip() else None
+        variants = list(dict.fromkeys([own or made.text, *made.variants[1:]]))
+        captions[row.icon_id] = {"caption": variants[0], "captions": variants}
     facts = {
         "captioned": len(captions),
         "distinct": len({entry["caption"] for entry in captions.values()}),

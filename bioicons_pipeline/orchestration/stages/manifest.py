@@ -28,7 +28,7 @@ from bioicons_pipeline.orchestration.stages.base import (
     unchanged,
 )
 from bioicons_pipeline.rendering import PROBE, RenderCache, probe_many
-from bioicons_pipeline.store import Store, Version
+from bioicons_pipeline.store import Store, StoreError, Version
 
 CODE_VERSION = "1"
 LIBRARY = "library_manifest"
@@ -91,6 +91,7 @@ def library_manifest(
         for entry in snapshot.files
         if entry.path.startswith("icons/") and entry.path.lower().endswith(".svg")
     ]
+    before = _previous(store)
     svgs = {icon.svg_sha256: store.read_blob(icon.svg_sha256) for icon in icons}
     frame = rows.build_manifest(
         icons,
@@ -99,10 +100,30 @@ def library_manifest(
         rules=rules,
         curation=curation,
         authors=_authors(store, snapshot),
-        permalink=_permalinks(store, snapshot, {icon.path: icon.svg_sha256 for icon in icons}),
+        permalink=_permalinks(store, snapshot, before, {icon.path: icon.svg_sha256 for icon in icons}),
+        previous=_sides(before),
     )
-    publish(store, LIBRARY, {"manifest.parquet": to_parquet(frame)}, {"input_key": key})
+    info = {
+        "input_key": key,
+        "categories": sorted({str(name) for name in frame["category"]}),
+        "notes": [str(note) for note in frame.attrs.get("notes", ())],
+    }
+    publish(store, LIBRARY, {"manifest.parquet": to_parquet(frame)}, info)
     return frame, key
+
+
+def current_categories(store: Store) -> list[str]:
+    """Categories of the manifest as it stands; a curator may have made more of them than upstream has.
+
+    Raises:
+        MissingInputError: there is no manifest yet.
+    """
+    return list((require_ref(store, LIBRARY, None).info or {})["categories"])
+
+
+def notes(store: Store) -> list[str]:
+    """What the curator should know: decisions that match nothing or have no effect."""
+    return list((require_ref(store, LIBRARY, None).info or {}).get("notes", []))
 
 
 def manifests(
@@ -156,7 +177,26 @@ def _authors(store: Store, snapshot: Version) -> dict[str, str]:
     return read_authors(store.read(snapshot, name) if present else None)
 
 
-def _permalinks(store: Store, snapshot: Version, sha256: Mapping[str, str]) -> Callable[[str], str]:
+def _previous(store: Store) -> pd.DataFrame | None:
+    """The library's manifest as it stood before, if its version can still be read."""
+    ref = store.get_ref(LIBRARY)
+    try:
+        return _read(store, ref.version_id) if ref else None
+    except StoreError:
+        return None
+
+
+def _sides(before: pd.DataFrame | None) -> dict[str, tuple[str, str]] | None:
+    """icon_id -> (family_id, split) of the last manifest: no icon ever changes sides."""
+    if before is None:
+        return None
+    columns = before[["icon_id", "family_id", "split"]].astype(str)
+    return {row.icon_id: (row.family_id, row.split) for row in columns.itertuples()}
+
+
+def _permalinks(
+    store: Store, snapshot: Version, before: pd.DataFrame | None, sha256: Mapping[str, str]
+) -> Callable[[str], str]:
     """Path -> address of the icon at the commit where these bytes were first seen.
 
     A link to an older commit shows the same bytes as one to the newest. Keeping it keeps the category's
@@ -164,10 +204,7 @@ def _permalinks(store: Store, snapshot: Version, sha256: Mapping[str, str]) -> C
     """
     newest: dict[str, str] = read_json(store, snapshot.id, "snapshot.json")["permalinks"]
     known: dict[tuple[str, str], str] = {}
-    if before := store.get_ref(LIBRARY):
-        old = _read(store, before.version_id)
-        known = {
-            (row.source_path, row.sha256): row.source_url
-            for row in old[["source_path", "sha256", "source_url"]].itertuples()
-        }
+    if before is not None:
+        links = before[["source_path", "sha256", "source_url"]].astype(str)
+        known = {(row.source_path, row.sha256): row.source_url for row in links.itertuples()}
     return lambda path: known.get((path, sha256[path]), newest[path])
