@@ -1,89 +1,103 @@
-"""The deterministic caption grammar: file name and category -> caption and its variants.
+"""The deterministic caption grammar: name, category, author and measured picture -> caption variants.
 
-The first variant is the full sentence,
+    {trigger}, {article} {colour?} {subject} ({Latin name?}), {state or view?}, {category context},
+    {sub-style}, isolated on a white background
 
-    {trigger}, {article} {subject}, {category context}, isolated on a white background
+is the first variant; the others say the same in fewer or other words, since text diversity reduces
+copying (Somepalli et al. 2023, arXiv:2305.20086). The colour is the measured palette's, never the name's.
 
-and the others say the same in fewer or other words, since text diversity reduces copying (Somepalli et
-al. 2023, arXiv:2305.20086). `GRAMMAR_VERSION` changes with any change of wording: captions are part of
-the dataset's content and so of its version.
+`GRAMMAR_VERSION` changes with any change of wording, by hand or in a table: captions are part of the
+dataset's content and so of its version. Belongs here: the sentence. Does not belong here: reading names
+(`names`), words for the style (`style`), articles (`articles`).
 """
 
 import re
-import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
 
-GRAMMAR_VERSION = "1"
+from bioicons_pipeline.captioning.articles import with_article
+from bioicons_pipeline.captioning.names import read_name
+from bioicons_pipeline.captioning.picture import StyleFacts
+from bioicons_pipeline.captioning.style import colour_of, sub_style
+from bioicons_pipeline.captioning.tables import tables
+
+GRAMMAR_VERSION = f"2-{tables().version}"
 TRIGGER = "bioicons style"
 BACKGROUND = "isolated on a white background"
-
-_SUFFIXES = (".svg", ".drawio")
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
-_TRAILING_NUMBERS = re.compile(r"(?:\s+\d{1,3})+$|(?<=[a-z]{3})\d{1,2}$")
 
 
 @dataclass(frozen=True)
 class Captions:
-    """Captions of one icon: `text` is `variants[0]`; variants are distinct and never empty."""
+    """Captions of one icon: `text` is `variants[0]`; variants are distinct and never empty.
+
+    `subject` is the noun phrase that no captioner may replace; `unknown` holds words of the name that
+    are in no table and no dictionary, for a curator to look at.
+    """
 
     text: str
     variants: tuple[str, ...]
+    subject: str = ""
+    latin: str | None = None
+    colour: str | None = None
+    sub_style: str | None = None
+    unknown: tuple[str, ...] = ()
 
 
-def subject_of(name: str) -> str:
-    """The words of an icon's file name: no separators, no extension, no trailing counter.
+def subject_of(name: str, category: str = "") -> str:
+    """The words of what an icon's file name says it shows: `"mouse_lab-2.drawio.svg"` -> `"mouse lab"`.
 
-    `"mouse_lab-2.drawio.svg"` -> `"mouse lab"`. A name that is nothing but digits or signs is kept as it
-    is, so that no caption is ever empty. Words in capitals (DNA, ELISA) keep them.
+    Never empty: a name that is nothing but digits or signs is kept as it is.
     """
-    words = unicodedata.normalize("NFC", name).strip()
-    stripped = True
-    while stripped:
-        stripped = False
-        for suffix in _SUFFIXES:
-            if words.lower().endswith(suffix):
-                words, stripped = words[: -len(suffix)], True
-    words = _CAMEL.sub(" ", re.sub(r"[_\-–.,;()\[\]+]+", " ", words))
-    words = re.sub(r"\s+", " ", words).strip()
-    shorter = _TRAILING_NUMBERS.sub("", words).strip()
-    words = shorter or words or name.strip() or "icon"
-    return " ".join(word if _is_acronym(word) else word.lower() for word in words.split(" "))
-
-
-def _is_acronym(word: str) -> bool:
-    """Whether capitals carry meaning in `word`: any capital after the first letter (DNA, mRNA, pH)."""
-    return any(letter.isupper() for letter in word[1:])
+    return read_name(name, category).subject
 
 
 def category_context(category: str) -> str:
-    """The category as words: `"Chemo-_and_Bioinformatics"` -> `"chemo- and bioinformatics"`."""
-    return re.sub(r"\s+", " ", category.replace("_", " ")).strip().lower()
+    """The category as words: `"Blood_Immunology"` -> `"hematology and immunology"`."""
+    if found := tables().categories.get(category):
+        return found
+    return re.sub(r"\s+", " ", category.replace("_", " ").replace("-", " ")).strip().lower()
 
 
-@lru_cache(maxsize=1)
-def _inflect():
-    import inflect  # takes a quarter of a second to import
+def caption_icon(
+    name: str, category: str, *, author: str | None = None, picture: StyleFacts | None = None
+) -> Captions:
+    """Captions of the icon `name` (file name with or without extension) in `category`. Pure.
 
-    return inflect.engine()
-
-
-def with_article(subject: str) -> str:
-    """`subject` with its indefinite article: "an eosinophil", "a mouse"."""
-    return _inflect().a(subject) if subject[:1].isalpha() and subject.isascii() else subject
-
-
-def caption_icon(name: str, category: str) -> Captions:
-    """Captions of the icon `name` (file name with or without extension) in `category`."""
-    subject = subject_of(name)
-    noun, context = with_article(subject), category_context(category)
+    author: as the manifest has it. picture: `measure_picture` of the probe or of the rendered picture;
+    without it the caption names no colour, and a sub-style only where the author has one manner.
+    """
+    said = read_name(name, category)
+    colour = _colour(said.subject, picture)
+    style = sub_style(author, category, picture)
+    context = category_context(category)
+    latin = f" ({said.latin})" if said.latin else ""
+    plain = with_article(said.subject)
+    noun = with_article(said.subject, colour)
     variants = (
-        f"{TRIGGER}, {noun}, {context}, {BACKGROUND}",
-        f"{TRIGGER}, {noun}, {BACKGROUND}",
-        f"{TRIGGER}, scientific icon of {noun}",
-        f"{TRIGGER}, {subject}",
+        _sentence(noun + latin, said.state, context, style, BACKGROUND),
+        _sentence(noun, said.state, BACKGROUND),
+        _sentence(f"scientific icon of {plain}{latin}", said.state, style),
+        _sentence(plain, context, style),
+        _sentence(f"{context} icon, {noun}" if context else noun, said.state),
     )
-    return Captions(text=variants[0], variants=tuple(dict.fromkeys(variants)))
+    distinct = tuple(dict.fromkeys(variants))
+    return Captions(distinct[0], distinct, said.subject, said.latin, colour, style, said.unknown)
+
+
+def _sentence(*parts: str | None) -> str:
+    return ", ".join((TRIGGER, *(part for part in parts if part)))
+
+
+def _colour(subject: str, picture: StyleFacts | None) -> str | None:
+    """The picture's colour, unless the subject's own name holds a colour ("red blood cell")."""
+    colour = colour_of(picture)
+    if colour is None or set(subject.casefold().split()) & _COLOUR_WORDS:
+        return None
+    return colour
+
+
+_COLOUR_WORDS = frozenset(
+    "black gray grey white red orange yellow green turquoise blue purple pink brown beige violet".split()
+)
 
 
 def caption_prompt(prompt: str, category: str | None = None) -> str:
@@ -91,5 +105,4 @@ def caption_prompt(prompt: str, category: str | None = None) -> str:
     prompt = re.sub(r"\s+", " ", prompt).strip()
     if prompt.lower().startswith(TRIGGER):
         return prompt
-    context = f", {category_context(category)}" if category else ""
-    return f"{TRIGGER}, {prompt}{context}, {BACKGROUND}"
+    return _sentence(prompt, category_context(category) if category else None, BACKGROUND)

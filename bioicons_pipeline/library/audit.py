@@ -13,26 +13,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bioicons_pipeline.library.families import shared_outlines
 from bioicons_pipeline.library.licences import Licence, Strictness
-from bioicons_pipeline.library.shape import ShapeIndex
+from bioicons_pipeline.library.likeness import Likeness, compare
 
-MIN_SHARED = 4
-"""Outlines in common from which on geometry counts."""
-CONTAINS = 0.5
-"""Share of the one drawing's outlines that the other has, from which on it is copied."""
-SAME_SHAPE = 0.90
-SAME_SHAPE_TURNED = 0.95
+GEOMETRY = ((3, 0.60), (4, 0.50), (8, 0.25), (20, 0.0))
+"""Outlines in common, and their share of the drawing that has fewer, from which on one is a copy: of a small
+drawing nearly all must be found again, of a large one a part that is no accident."""
+SAME_SHAPE = 0.94
+SAME_SHAPE_AND_WORD = 0.92
+"""Similarity that suffices when the names share a word: a copy is mostly called what the original is."""
+TURNED = 0.025
+"""How much more is asked of a mirrored or rotated match."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """What the audit needs of an icon: its licence (None: unknown), outlines and shape descriptor."""
+    """What the audit needs of an icon; `licence` None: unknown, `shape` None: nothing drawn."""
 
     icon_id: str
     licence: Licence | None
     outlines: frozenset[tuple[int, int]]
     shape: np.ndarray | None
+    words: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -47,25 +49,46 @@ class Copy:
     evidence: str
 
 
-def find_copies(drawings: Sequence[Drawing]) -> list[Copy]:
-    """Pairs of drawings, under licences of different strictness, that share geometry or shape."""
+def find_copies(
+    drawings: Sequence[Drawing], likeness: Likeness | None = None, *, across_only: bool = True
+) -> list[Copy]:
+    """Pairs of drawings that share geometry or shape.
+
+    With `across_only`, only those under licences of different strictness.
+    `likeness` has its rows in the drawings' order; without it, it is measured.
+    """
+    likeness = likeness or compare([d.shape for d in drawings], [d.outlines for d in drawings])
     strictness = [_strictness(drawing) for drawing in drawings]
     outlines = [drawing.outlines for drawing in drawings]
     found: dict[tuple[int, int], dict] = {}
-    for (i, j), shared in shared_outlines(outlines).items():
+    for (i, j), shared in likeness.outlines.items():
         share = shared / min(len(outlines[i]), len(outlines[j]))
-        if strictness[i] != strictness[j] and shared >= MIN_SHARED and share >= CONTAINS:
+        if _judged(strictness[i], strictness[j], across_only) and _is_copied(shared, share):
             found[(i, j)] = {"shared": shared, "share": share}
-    rows = [row for row, drawing in enumerate(drawings) if drawing.shape is not None]
-    index = ShapeIndex([drawings[row].shape for row in rows])  # type: ignore[misc]
-    for a, b, similarity, symmetry in index.pairs(SAME_SHAPE, symmetries=True):
-        i, j = rows[a], rows[b]
-        if strictness[i] != strictness[j] and similarity >= (SAME_SHAPE_TURNED if symmetry else SAME_SHAPE):
+    for i, j, similarity, symmetry in likeness.shapes:
+        shares_word = drawings[i].words & drawings[j].words
+        enough = (SAME_SHAPE_AND_WORD if shares_word else SAME_SHAPE) + (TURNED if symmetry else 0)
+        if _judged(strictness[i], strictness[j], across_only) and similarity >= enough:
             found.setdefault((i, j), {})["similarity"] = similarity
     return [
-        Copy(i, j, facts.get("shared", 0), facts.get("share", 0.0), facts.get("similarity", 0.0), _evidence(facts))
+        Copy(
+            i,
+            j,
+            facts.get("shared", 0),
+            facts.get("share", 0.0),
+            facts.get("similarity", 0.0),
+            _evidence(facts),
+        )
         for (i, j), facts in sorted(found.items())
     ]
+
+
+def _is_copied(shared: int, share: float) -> bool:
+    return any(shared >= count and share >= part for count, part in GEOMETRY)
+
+
+def _judged(first: int, second: int, across_only: bool) -> bool:
+    return first != second or not across_only
 
 
 def strictest_origins(drawings: Sequence[Drawing], copies: Sequence[Copy]) -> dict[int, tuple[int, Copy]]:
@@ -91,7 +114,9 @@ def _strictness(drawing: Drawing) -> int:
 def _evidence(facts: dict) -> str:
     parts = []
     if "shared" in facts:
-        parts.append(f"geometry: {facts['shared']} outlines in common, {facts['share']:.0%} of the smaller drawing")
+        parts.append(
+            f"geometry: {facts['shared']} outlines in common, {facts['share']:.0%} of the smaller drawing"
+        )
     if "similarity" in facts:
         parts.append(f"shape: similarity {facts['similarity']:.3f}")
     return "; ".join(parts)

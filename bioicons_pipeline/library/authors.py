@@ -50,7 +50,9 @@ def author_name(folder: str | None) -> str | None:
     name = re.sub(r"--+$", "", name)
     if " " not in name and re.fullmatch(r"[^\W\d_]+\.?(?:-+&?-*[^\W\d_]+)+", name.replace("&", "")):
         parts = [part for part in re.split(r"-+", name) if part]
-        if all(part[0].isupper() or part == "&" for part in parts) or len(parts) > 2 and parts[0][0].isupper():
+        if all(part[0].isupper() or part == "&" for part in parts) or (
+            len(parts) > 2 and parts[0][0].isupper()
+        ):
             name = " ".join(parts)
     return name or None
 
@@ -85,6 +87,8 @@ def _is_web(address: str) -> bool:
         return False
     try:
         parts = urlsplit(address)
-        return parts.scheme.lower() in {"http", "https"} and bool(parts.hostname) and "." in str(parts.hostname)
+        return (
+            parts.scheme.lower() in {"http", "https"} and bool(parts.hostname) and "." in str(parts.hostname)
+        )
     except ValueError:
         return False

@@ -11,11 +11,11 @@ Markdown signs are escaped, and a CSV cell that a spreadsheet would run as a for
 import csv
 import io
 import re
+from importlib.resources import files
 
 import pandas as pd
 
 from bioicons_pipeline.library.licences import BY_SPDX, Strictness
-from bioicons_pipeline.library.licence_texts import TEXTS
 
 CHANGES = "rasterised, cropped"
 
@@ -35,11 +35,20 @@ def attribution_line(row, changes: str = CHANGES) -> str:
 
 def attribution_markdown(df: pd.DataFrame, changes: str = CHANGES) -> str:
     """ATTRIBUTION.md: one line an icon, by licence, with what the licence asks for and notices in full."""
-    lines = ["# Attribution", "", f"{len(df)} icons from the open bioicons library. Changes to each: {_md(changes)}.", ""]
+    lines = [
+        "# Attribution",
+        "",
+        f"{len(df)} icons from the open bioicons library. Changes to each: {_md(changes)}.",
+        "",
+    ]
     for spdx, group in _by_licence(df):
         licence = BY_SPDX.get(spdx)
         title = f"{licence.name}, {licence.url}" if licence else "No known licence"
-        asks = "; ".join(licence.obligations) if licence and licence.obligations else "nothing; credit is good practice"
+        asks = (
+            "; ".join(licence.obligations)
+            if licence and licence.obligations
+            else "nothing; credit is good practice"
+        )
         lines += [f"## {title}", "", f"{len(group)} icons. It asks for: {asks}.", ""]
         if licence and licence.strictness is Strictness.NOTICE:
             lines += [f"The notice and the text to keep: `LICENSES/{spdx}.txt`.", ""]
@@ -49,7 +58,16 @@ def attribution_markdown(df: pd.DataFrame, changes: str = CHANGES) -> str:
 
 def attribution_csv(df: pd.DataFrame, changes: str = CHANGES) -> str:
     """ATTRIBUTION.csv: one row an icon, comma-separated with a header, sorted by source path."""
-    columns = ["icon_id", "title", "author", "author_url", "spdx", "licence_url", "source_url", "licence_origin"]
+    columns = [
+        "icon_id",
+        "title",
+        "author",
+        "author_url",
+        "spdx",
+        "licence_url",
+        "source_url",
+        "licence_origin",
+    ]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([*columns, "changes", "credit"])
@@ -71,19 +89,27 @@ def licence_texts(df: pd.DataFrame) -> dict[str, str]:
         licence = BY_SPDX.get(spdx)
         if licence is None:
             continue
-        if spdx in TEXTS:
+        if licence.strictness is Strictness.NOTICE:
             notices = sorted({_text(notice) for notice in group["notice"]} - {""})
-            texts[f"{spdx}.txt"] = "\n".join(notices) + "\n\n" + TEXTS[spdx]
+            texts[f"{spdx}.txt"] = "\n".join(notices) + "\n\n" + _full_text(spdx)
         else:
             asks = "".join(f"- {obligation}\n" for obligation in licence.obligations) or "- nothing\n"
             texts[f"{spdx}.txt"] = f"{licence.name}\n{licence.url}legalcode\n\nIt asks to:\n{asks}"
     return texts
 
 
+def _full_text(spdx: str) -> str:
+    """The licence's text as SPDX has it, without a copyright line."""
+    return files("bioicons_pipeline.library").joinpath("licence_texts", f"{spdx}.txt").read_text("utf-8")
+
+
 def licence_mix(df: pd.DataFrame) -> dict[str, int]:
     """SPDX id -> icons, most first; rows without a licence count as `unlicensed`."""
     counts = df["spdx"].astype("object").where(df["spdx"].notna(), "unlicensed").value_counts()
-    return {str(spdx): int(count) for spdx, count in sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))}
+    return {
+        str(spdx): int(count)
+        for spdx, count in sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
+    }
 
 
 def obligations(df: pd.DataFrame) -> list[str]:

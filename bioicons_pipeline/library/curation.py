@@ -33,16 +33,22 @@ class CurationRules(BaseModel):
     drop_malformed: bool = True
     drop_blank: bool = Field(True, description="Nothing drawn, or white on white.")
     drop_embedded_raster: bool = True
-    raster_share: float = Field(0.5, ge=0, le=1, description="Share of the bytes that are pictures, from which on.")
+    raster_share: float = Field(
+        0.5, ge=0, le=1, description="Share of the bytes that are pictures, from which on."
+    )
     drop_text: bool = Field(True, description="Letters that are part of the drawing.")
-    text_chars: int = Field(2, ge=1, description="Characters of visible text from which on it counts as a label.")
+    text_chars: int = Field(
+        1, ge=1, description="Characters of visible text from which on it counts as a label."
+    )
     drop_logos: bool = True
     drop_safety_symbols: bool = Field(True, description="A generated hazard sign is dangerous.")
     drop_charts: bool = True
     drop_extreme_aspect: bool = True
     aspect: float = Field(8.0, gt=1, description="Long side over short side from which on it is extreme.")
     drop_exact_duplicates: bool = True
-    audit_licences: bool = Field(True, description="Let a stricter licence elsewhere hold for copies of the drawing.")
+    audit_licences: bool = Field(
+        True, description="Let a stricter licence elsewhere hold for copies of the drawing."
+    )
     heldout_share: float = Field(0.1, ge=0, lt=1, description="Share of families held out of training.")
 
 
@@ -140,7 +146,9 @@ def load_curation(path: Path | None) -> Curation:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
-        raise CurationError(f"{path} is not YAML{line}: mend it, see curation.yaml in the package.") from error
+        raise CurationError(
+            f"{path} is not YAML{line}: mend it, see curation.yaml in the package."
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -3,9 +3,9 @@
 Belongs here: which icons belong together. Does not belong here: the descriptor and search (`shape`), which
 side of the split a family is on (`split`).
 
-A family is what links of three kinds connect: drawings that look alike to a high threshold, whoever drew
-them; drawings of one author whose names differ only by numbers and colour words, to a lower threshold;
-drawings of which most outlines are the same. Exact duplicates always belong together.
+A family is what links connect: drawings that look alike (more is asked of different authors and of names
+without a common word); drawings of one author in one category whose names differ only by numbers and colour
+words; drawings of which most outlines are the same; exact duplicates.
 """
 
 import re
@@ -16,11 +16,61 @@ from dataclasses import dataclass
 import numpy as np
 
 from bioicons_pipeline.library.authors import match_key
+from bioicons_pipeline.library.likeness import Likeness, compare
 
 COLOURS = frozenset(
-    "red pink lightpink green blue lightblue yellow orange purple violet brown black white grey gray cyan magenta "
-    "teal beige gold silver turquoise lilac dark light pale bright color colour coloured colored colors colours "
-    "monochrome outline filled empty full left right mirrored flipped copy version variant v alt small large big".split()
+    [
+        "red",
+        "pink",
+        "lightpink",
+        "green",
+        "blue",
+        "lightblue",
+        "yellow",
+        "orange",
+        "purple",
+        "violet",
+        "brown",
+        "black",
+        "white",
+        "grey",
+        "gray",
+        "cyan",
+        "magenta",
+        "teal",
+        "beige",
+        "gold",
+        "silver",
+        "turquoise",
+        "lilac",
+        "dark",
+        "light",
+        "pale",
+        "bright",
+        "color",
+        "colour",
+        "coloured",
+        "colored",
+        "colors",
+        "colours",
+        "monochrome",
+        "outline",
+        "filled",
+        "empty",
+        "full",
+        "left",
+        "right",
+        "mirrored",
+        "flipped",
+        "copy",
+        "version",
+        "variant",
+        "v",
+        "alt",
+        "small",
+        "large",
+        "big",
+    ]
 )
 """Words that tell variants of one drawing apart, not drawings."""
 
@@ -35,6 +85,11 @@ def stem_of(name: str) -> str:
     words = re.sub(r"(?<=\d)(?=[^\W\d])|(?<=[^\W\d])(?=\d)|[\W_]+", " ", text).split()
     kept = [word for word in words if word not in COLOURS and not word.isdigit()]
     return " ".join(kept or words)
+
+
+def name_words(name: str) -> frozenset[str]:
+    """Words of a name that say what is drawn: three letters or more, no colours or variant words."""
+    return frozenset(word for word in stem_of(name).split() if len(word) > 2 and word not in COLOURS)
 
 
 @dataclass(frozen=True)
@@ -75,15 +130,42 @@ class Groups:
             self.parent[max(first, second)] = min(first, second)
 
 
-ALIKE = 0.93
-"""Similarity from which on two drawings are one family whoever drew them and whatever they are called."""
-ALIKE_TURNED = 0.955
-"""The same for a mirrored or rotated copy: eight tries find a chance likeness more easily than one."""
-ALIKE_VARIANT = 0.70
-"""Similarity that suffices for variants: one author, one name stem."""
-SAME_OUTLINES = 0.60
-"""Share of common outlines, of the drawing that has more, from which on two drawings are one family."""
-MIN_OUTLINES = 4
+@dataclass(frozen=True)
+class Thresholds:
+    """Similarities from which on two drawings are one family; tuned and tested on labelled pairs.
+
+    A shared word in the name lowers what is asked, another author raises it, and so does a mirrored or
+    rotated match: eight tries find a chance likeness more easily than one. `outlines` is the share of common
+    outlines of the drawing that has more, `outlines_same_author` the same within one author's work.
+    """
+
+    same_author: float = 0.965
+    same_author_and_word: float = 0.88
+    other_author: float = 0.965
+    other_author_and_word: float = 0.945
+    turned: float = 0.02
+    outlines: float = 0.60
+    outlines_same_author: float = 0.40
+    min_outlines: int = 4
+
+
+THRESHOLDS = Thresholds()
+GENERIC = frozenset(
+    [
+        "untitled",
+        "drawing",
+        "image",
+        "icon",
+        "figure",
+        "graphic",
+        "picture",
+        "svg",
+        "path",
+        "layer",
+        "artboard",
+    ]
+)
+"""Stems that say nothing: two files of one author so called are not variants of one drawing."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +178,28 @@ class Link:
     why: str
 
 
-def find_links(members: Sequence[Member]) -> list[Link]:
-    """Every link between `members`, strongest first; ties in order of icon_id, so the input's order is free."""
-    links = [*_same_bytes(members), *_alike(members), *_same_outlines(members)]
-    return sorted(
-        links,
-        key=lambda link: (-round(link.strength, 6), *sorted((members[link.first].icon_id, members[link.second].icon_id))),
-    )
+def find_links(
+    members: Sequence[Member], likeness: Likeness | None = None, thresholds: Thresholds = THRESHOLDS
+) -> list[Link]:
+    """Every link between `members`, strongest first; ties in order of icon_id, so the input's order is free.
+
+    `likeness` has its rows in the members' order; without it, it is measured.
+    """
+    likeness = likeness or compare([m.shape for m in members], [m.outlines for m in members])
+    links = [
+        *_same_bytes(members),
+        *_alike(members, likeness, thresholds),
+        *_same_outlines(members, likeness, thresholds),
+        *_variants_by_name(members),
+    ]
+
+    def place(link: Link) -> tuple:
+        return (
+            -round(link.strength, 6),
+            *sorted((members[link.first].icon_id, members[link.second].icon_id)),
+        )
+
+    return sorted(links, key=place)
 
 
 def _same_bytes(members: Sequence[Member]) -> list[Link]:
@@ -115,53 +212,43 @@ def _same_bytes(members: Sequence[Member]) -> list[Link]:
     return links
 
 
-def _alike(members: Sequence[Member]) -> list[Link]:
-    from bioicons_pipeline.library.shape import ShapeIndex
-
-    rows = [row for row, member in enumerate(members) if member.shape is not None]
-    index = ShapeIndex([members[row].shape for row in rows])  # type: ignore[misc]
-    keys = [members[row].key for row in rows]
+def _variants_by_name(members: Sequence[Member]) -> list[Link]:
+    """One author, one category, one name stem: variants, however much they differ."""
+    first_with: dict[tuple[str, str], int] = {}
     links = []
-    for i, j, similarity, symmetry in index.pairs(ALIKE_VARIANT, symmetries=True):
-        if similarity >= (ALIKE_TURNED if symmetry else ALIKE):
-            why = "mirrored or rotated" if symmetry else "looks alike"
-        elif keys[i] == keys[j]:
-            why = "variant by name"
+    for row, member in enumerate(members):
+        if member.author and stem_of(member.name) not in GENERIC:
+            first = first_with.setdefault((member.key, member.category), row)
+            if first != row:
+                links.append(Link(first, row, 0.5, "variant by name"))
+    return links
+
+
+def _alike(members: Sequence[Member], likeness: Likeness, thresholds: Thresholds) -> list[Link]:
+    words = [name_words(member.name) for member in members]
+    authors = [match_key(member.author or "") for member in members]
+    links = []
+    for i, j, similarity, symmetry in likeness.shapes:
+        shares_word = bool(words[i] & words[j])
+        if authors[i] and authors[i] == authors[j]:
+            enough = thresholds.same_author_and_word if shares_word else thresholds.same_author
         else:
-            continue
-        links.append(Link(rows[i], rows[j], min(similarity, 1.0), why))
+            enough = thresholds.other_author_and_word if shares_word else thresholds.other_author
+        if similarity >= min(enough + (thresholds.turned if symmetry else 0), 0.995):
+            why = "mirrored or rotated" if symmetry else "looks alike"
+            links.append(Link(i, j, min(similarity, 1.0), why))
     return links
 
 
-def _same_outlines(members: Sequence[Member]) -> list[Link]:
+def _same_outlines(members: Sequence[Member], likeness: Likeness, thresholds: Thresholds) -> list[Link]:
     links = []
-    for (i, j), shared in sorted(shared_outlines([member.outlines for member in members]).items()):
-        larger = max(len(members[i].outlines), len(members[j].outlines))
-        if shared >= MIN_OUTLINES and shared / larger >= SAME_OUTLINES:
-            links.append(Link(i, j, shared / larger, "same outlines"))
+    for (i, j), shared in likeness.outlines.items():
+        share = shared / max(len(members[i].outlines), len(members[j].outlines))
+        same = members[i].author and members[i].author == members[j].author
+        enough = thresholds.outlines_same_author if same else thresholds.outlines
+        if shared >= thresholds.min_outlines and share >= enough:
+            links.append(Link(i, j, share, "same outlines"))
     return links
-
-
-def shared_outlines(
-    drawings: Sequence[frozenset[tuple[int, int]]], common: int = 40
-) -> dict[tuple[int, int], int]:
-    """Pairs of rows i < j -> number of outlines that both have, by either of an outline's two hashes.
-
-    Outlines that more than `common` drawings have (an arrow head, a droplet) tell nothing and are left out.
-    """
-    holders: dict[tuple[int, int], list[int]] = {}
-    for row, outlines in enumerate(drawings):
-        for pair in outlines:
-            for grid, value in enumerate(pair):
-                holders.setdefault((grid, value), []).append(row)
-    counts: tuple[dict[tuple[int, int], int], dict[tuple[int, int], int]] = ({}, {})
-    for (grid, _), rows in sorted(holders.items()):
-        distinct = sorted(set(rows))
-        if 1 < len(distinct) <= common:
-            for a, i in enumerate(distinct):
-                for j in distinct[a + 1 :]:
-                    counts[grid][(i, j)] = counts[grid].get((i, j), 0) + 1
-    return {pair: max(counts[0].get(pair, 0), counts[1].get(pair, 0)) for pair in counts[0].keys() | counts[1].keys()}
 
 
 def group(size: int, links: Sequence[Link], sides: Sequence[str | None] | None = None) -> list[list[int]]:

@@ -36,6 +36,9 @@ _DIGITS = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _NUMBER = re.compile(_DIGITS)
 _GAP = r"[\s,]*"
 _ARC = re.compile(_GAP.join([*[f"({_DIGITS})"] * 3, "([01])", "([01])", *[f"({_DIGITS})"] * 2]))
+_UNSEEN = re.compile(r"display\s*:\s*none")
+_UNSEEN_RULE = re.compile(r"([^{}]*)\{[^{}]*display\s*:\s*none[^{}]*\}")
+_CLASS = re.compile(r"\.([\w-]+)")
 _ARGUMENTS = {"M": 2, "L": 2, "H": 1, "V": 1, "C": 6, "S": 4, "Q": 4, "T": 2, "A": 7}
 Point = tuple[float, float]
 
@@ -83,7 +86,9 @@ def _read(svg: bytes, outlines: set, counts: dict[str, int], nesting: int) -> No
     for element in _drawn(root):
         tag = element.tag.removeprefix(_SVG)
         if tag in {"text", "tspan", "textPath"}:
-            counts["text"] += len("".join(filter(None, [element.text, *(kid.tail for kid in element)])).strip())
+            counts["text"] += len(
+                "".join(filter(None, [element.text, *(kid.tail for kid in element)])).strip()
+            )
         elif tag == "image":
             href = next((element.get(name) for name in _HREFS if element.get(name)), "")
             nested = _nested_svg(href) if nesting else None
@@ -107,10 +112,16 @@ def _read(svg: bytes, outlines: set, counts: dict[str, int], nesting: int) -> No
 
 def _drawn(root) -> Iterator:
     """Elements that can be seen, in document order; what a reference alone uses is left out."""
+    sheet = " ".join(text for style in root.iter(f"{_SVG}style") if (text := style.text))
+    unseen = {name for selectors in _UNSEEN_RULE.findall(sheet) for name in _CLASS.findall(selectors)}
     stack = [root]
     while stack:
         element = stack.pop()
         if not isinstance(element.tag, str) or element.tag.removeprefix(_SVG) in _HIDDEN:
+            continue
+        if element.get("display") == "none" or _UNSEEN.search(element.get("style") or ""):
+            continue
+        if unseen and unseen.intersection((element.get("class") or "").split()):
             continue
         yield element
         stack.extend(reversed(element))
@@ -149,7 +160,10 @@ def subpaths(data: str) -> Iterator[list[Point]]:
         moves_x = [] if kind == "V" else list(map(float, numbers[max(step - 2, 0) : whole : step]))
         moves_y = [] if kind == "H" else list(map(float, numbers[step - 1 : whole : step]))
         if command.islower():
-            moves_x, moves_y = list(accumulate(moves_x, initial=x))[1:], list(accumulate(moves_y, initial=y))[1:]
+            moves_x, moves_y = (
+                list(accumulate(moves_x, initial=x))[1:],
+                list(accumulate(moves_y, initial=y))[1:],
+            )
         xs, ys = moves_x or [x] * len(moves_y), moves_y or [y] * len(moves_x)
         if not xs:
             break

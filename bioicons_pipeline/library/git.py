@@ -47,7 +47,7 @@ OPTIONS = (
 
 KEPT_GIT_VARIABLES = ("GIT_SSL_", "GIT_PROXY_", "GIT_EXEC_PATH")
 
-UPLOAD_PACK = "git -c uploadpack.allowFilter=true -c uploadpack.allowAnySHA1InWant=true -c safe.directory=* upload-pack"
+UPLOAD_PACK = "git -c uploadpack.allowFilter=true -c safe.directory=* upload-pack"
 """For a repository on this machine: lets a local fetch be filtered like one from a forge."""
 
 PERMANENT = (
@@ -199,11 +199,15 @@ def _answers(stream, ids: Sequence[str]) -> Iterator[bytes]:
     for oid in ids:
         header = stream.readline().decode().split()
         if len(header) != 3:
-            raise SourceError(f"The cached git object {oid} is damaged: delete the git cache and fetch again.")
+            raise SourceError(
+                f"The cached git object {oid} is damaged: delete the git cache and fetch again."
+            )
         data = stream.read(int(header[2]))
         stream.read(1)
         if len(data) != int(header[2]):
-            raise SourceError(f"The cached git object {oid} is cut short: delete the git cache and fetch again.")
+            raise SourceError(
+                f"The cached git object {oid} is cut short: delete the git cache and fetch again."
+            )
         yield data
 
 

@@ -48,18 +48,45 @@ _CREDIT = ("name the author", "link the licence", "link the source", "state the 
 _NOTICE = ("keep the copyright notice and the licence text",)
 _CC = "https://creativecommons.org"
 
+_ALIKE = (*_CREDIT, "share adaptations under the same licence")
+_OSI = "https://opensource.org/license"
+
 TABLE: tuple[Licence, ...] = (
-    Licence("CC0-1.0", "CC0 1.0 Universal", "cc-0", f"{_CC}/publicdomain/zero/1.0/", Strictness.PUBLIC_DOMAIN, ()),
-    Licence("MIT", "MIT License", "mit", "https://opensource.org/license/mit", Strictness.NOTICE, _NOTICE),
-    Licence("BSD-3-Clause", "BSD 3-Clause License", "bsd", "https://opensource.org/license/bsd-3-clause",
-            Strictness.NOTICE, (*_NOTICE, "no endorsement with the authors' names")),
-    Licence("CC-BY-3.0", "CC BY 3.0", "cc-by-3.0", f"{_CC}/licenses/by/3.0/", Strictness.ATTRIBUTION, _CREDIT),
-    Licence("CC-BY-4.0", "CC BY 4.0", "cc-by-4.0", f"{_CC}/licenses/by/4.0/", Strictness.ATTRIBUTION, _CREDIT),
-    Licence("CC-BY-SA-3.0", "CC BY-SA 3.0", "cc-by-sa-3.0", f"{_CC}/licenses/by-sa/3.0/", Strictness.SHARE_ALIKE,
-            (*_CREDIT, "share adaptations under the same licence")),
-    Licence("CC-BY-SA-4.0", "CC BY-SA 4.0", "cc-by-sa-4.0", f"{_CC}/licenses/by-sa/4.0/", Strictness.SHARE_ALIKE,
-            (*_CREDIT, "share adaptations under the same licence")),
-)  # fmt: skip
+    Licence(
+        "CC0-1.0", "CC0 1.0 Universal", "cc-0", f"{_CC}/publicdomain/zero/1.0/", Strictness.PUBLIC_DOMAIN, ()
+    ),
+    Licence("MIT", "MIT License", "mit", f"{_OSI}/mit", Strictness.NOTICE, _NOTICE),
+    Licence(
+        "BSD-3-Clause",
+        "BSD 3-Clause License",
+        "bsd",
+        f"{_OSI}/bsd-3-clause",
+        Strictness.NOTICE,
+        (*_NOTICE, "no endorsement with the authors' names"),
+    ),
+    *(
+        Licence(
+            f"CC-BY-{version}",
+            f"CC BY {version}",
+            f"cc-by-{version}",
+            f"{_CC}/licenses/by/{version}/",
+            Strictness.ATTRIBUTION,
+            _CREDIT,
+        )
+        for version in ("3.0", "4.0")
+    ),
+    *(
+        Licence(
+            f"CC-BY-SA-{version}",
+            f"CC BY-SA {version}",
+            f"cc-by-sa-{version}",
+            f"{_CC}/licenses/by-sa/{version}/",
+            Strictness.SHARE_ALIKE,
+            _ALIKE,
+        )
+        for version in ("3.0", "4.0")
+    ),
+)
 
 BY_SPDX = {licence.spdx: licence for licence in TABLE}
 BY_FOLDER = {licence.folder: licence for licence in TABLE}

@@ -10,6 +10,7 @@ duplicates are dropped last, so that the copy that stays is one that may be used
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from bioicons_pipeline.library.authors import author_name, author_urls, match_ke
 from bioicons_pipeline.library.credits import copyright_notice
 from bioicons_pipeline.library.curation import Curation, CurationEntry, CurationRules, unmatched
 from bioicons_pipeline.library.licences import Licence, LicencePolicy, Strictness, licence_of_folder
+from bioicons_pipeline.library.likeness import Likeness, compare
 from bioicons_pipeline.library.measure import Measured, measure
 from bioicons_pipeline.library.records import (
     COLUMNS,
@@ -56,6 +58,10 @@ class _Row:
     origin: "_Row | None" = None
     evidence: str | None = None
 
+    @cached_property
+    def outlines(self) -> frozenset[tuple[int, int]]:
+        return frozenset(self.measured.geometry.outlines)
+
 
 def build_manifest(
     icons: Iterable[IconSource],
@@ -74,23 +80,25 @@ def build_manifest(
 
     `probes` are by the sha256 of the SVG; `authors` is upstream's authors.json (name -> address); `permalink`
     maps a source_path to its address. `previous` (icon_id -> family_id, split) pins the families and sides of
-    an earlier manifest. `measures`, by sha256, spares measuring again. `df.attrs` has the key `notes`: a list
-    of sentences for the curator (decisions without effect).
+    an earlier manifest. `measures`, by sha256, spares measuring (`measures.measure_all`). `df.attrs` has the
+    key `notes`: a list of sentences for the curator (decisions without effect).
 
     Raises:
         ValueError: two icons have the same path.
     """
     rows = _rows(icons, probes, measures or {}, curation or Curation(), progress)
+    likeness = compare([row.measured.shape for row in rows], [row.outlines for row in rows])
     if rules.audit_licences:
-        _audit(rows)
+        _audit(rows, likeness)
     for row in rows:
         _judge(row, policy, rules)
     if rules.drop_exact_duplicates:
         _drop_duplicates(rows)
-    kin = _families(rows, rules, previous)
+    kin = _families(rows, likeness, rules, previous)
     urls = author_urls(authors)
     frame = pd.DataFrame(
-        [_record(row, kin[n], urls, permalink(row.icon.path)) for n, row in enumerate(rows)], columns=list(COLUMNS)
+        [_record(row, kin[n], urls, permalink(row.icon.path)) for n, row in enumerate(rows)],
+        columns=list(COLUMNS),
     ).astype({name: column.dtype for name, column in COLUMNS.items()})
     frame.attrs["notes"] = notes(rows, curation or Curation())
     return frame
@@ -132,19 +140,27 @@ def _rows(
 
 
 def _one_spelling(names: Sequence[str | None]) -> dict[str, str]:
-    """Name -> the spelling shown for it: of those with the same letters, the one with most spaces, then least."""
+    """Name -> the spelling shown for it: of those with equal letters, the one with most spaces."""
     best: dict[str, str] = {}
     for name in sorted({name for name in names if name}, key=lambda name: (-name.count(" "), name)):
         best.setdefault(match_key(name), name)
     return {name: best[match_key(name)] for name in names if name}
 
 
-def _audit(rows: list[_Row]) -> None:
+def _audit(rows: list[_Row], likeness: Likeness) -> None:
     drawings = [
-        audit.Drawing(row.icon_id, row.folder_licence, frozenset(row.measured.geometry.outlines), row.measured.shape)
+        audit.Drawing(
+            row.icon_id,
+            row.folder_licence,
+            row.outlines,
+            row.measured.shape,
+            families.name_words(row.facts.name),
+        )
         for row in rows
     ]
-    for number, (other, copy) in audit.strictest_origins(drawings, audit.find_copies(drawings)).items():
+    for number, (other, copy) in audit.strictest_origins(
+        drawings, audit.find_copies(drawings, likeness)
+    ).items():
         rows[number].licence = rows[other].folder_licence
         rows[number].origin = rows[other]
         rows[number].evidence = copy.evidence
@@ -161,7 +177,9 @@ def _judge(row: _Row, policy: LicencePolicy, rules: CurationRules) -> None:
     if row.exclusion:
         row.reasons.insert(0, row.exclusion)
         return
-    verdict = next((entry.action for entry in reversed(row.decisions) if entry.action in {"keep", "drop"}), None)
+    verdict = next(
+        (entry.action for entry in reversed(row.decisions) if entry.action in {"keep", "drop"}), None
+    )
     if verdict == "drop":
         row.exclusion = ExclusionReason.DROPPED_BY_CURATOR
     elif verdict == "keep":
@@ -185,7 +203,9 @@ def _is_kept(row: _Row) -> bool:
     return any(entry.action == "keep" for entry in row.decisions)
 
 
-def _families(rows: list[_Row], rules: CurationRules, previous: split.Previous | None) -> list[split.Family]:
+def _families(
+    rows: list[_Row], likeness: Likeness, rules: CurationRules, previous: split.Previous | None
+) -> list[split.Family]:
     """The family of each row, in the rows' order."""
     members = [
         families.Member(
@@ -195,12 +215,12 @@ def _families(rows: list[_Row], rules: CurationRules, previous: split.Previous |
             author=row.author,
             category=row.category,
             shape=row.measured.shape,
-            outlines=frozenset(row.measured.geometry.outlines),
+            outlines=row.outlines,
         )
         for row in rows
     ]
     sides = [(previous or {}).get(row.icon_id, (None, None))[1] for row in rows]
-    groups = families.group(len(rows), families.find_links(members), sides)
+    groups = families.group(len(rows), families.find_links(members, likeness), sides)
     included = [row.exclusion is None for row in rows]
     found: dict[int, split.Family] = {}
     for family in split.assign(groups, members, included, rules.heldout_share, previous):
@@ -258,6 +278,10 @@ def notes(rows: Sequence["_Row"], curation: Curation) -> list[str]:
         for entry in unmatched(curation, [(row.icon_id, row.icon.path) for row in rows])
     ]
     for row in rows:
-        if _is_kept(row) and row.exclusion is not None and row.exclusion is not ExclusionReason.DROPPED_BY_CURATOR:
+        if (
+            _is_kept(row)
+            and row.exclusion is not None
+            and row.exclusion is not ExclusionReason.DROPPED_BY_CURATOR
+        ):
             told.append(f"{row.icon.path}: cannot be kept, it is {row.exclusion.value.replace('_', ' ')}.")
     return told

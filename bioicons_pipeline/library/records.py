@@ -105,7 +105,9 @@ COLUMNS: dict[str, Column] = {
     "sha256": Column(_S, False, "sha256 of the SVG's bytes."),
     "name": Column(_S, False, "File name without .svg, or the curator's better name."),
     "category": Column(_S, False, "Scientific category: upstream's folder, or the curator's."),
-    "author": Column(_S, True, "Author, normalised and with aliases merged; missing without an author folder."),
+    "author": Column(
+        _S, True, "Author, normalised and with aliases merged; missing without an author folder."
+    ),
     "author_url": Column(_S, True, "The author's page from authors.json; missing where there is none."),
     "spdx": Column(_S, True, "SPDX id that holds after the licence audit; missing when unlicensed."),
     "licence_url": Column(_S, True, "Address of the licence's text."),

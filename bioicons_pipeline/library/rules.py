@@ -22,20 +22,64 @@ CHART_CATEGORIES = frozenset({"scientific_graphs"})
 SAFETY_WORDS = re.compile(r"\b(ghs|hazard|biohazard|radioactiv\w*|warning sign|danger sign|toxic sign)\b")
 LOGO_WORDS = re.compile(r"\b(logo|logos|logotype|trademark|wordmark|brand)\b")
 LOGO_AUTHORS = frozenset(
-    "facebook google jupyter julia python rust rcoreteam galaxy openmm gromacs ncbi pubchem francoischollet".split()
+    [
+        "facebook",
+        "google",
+        "jupyter",
+        "julia",
+        "python",
+        "rust",
+        "rcoreteam",
+        "galaxy",
+        "openmm",
+        "gromacs",
+        "ncbi",
+        "pubchem",
+        "francoischollet",
+    ]
 )
 """Folders that hold an organisation's or project's own sign, named after it."""
 LOGO_NAMES = frozenset(
-    "python pytorch tensorflow keras numpy scipy jupyter julia rust r matlab docker github gitlab git nextflow "
-    "snakemake conda bioconda bioconductor galaxy colab openmm gromacs linux ubuntu windows apple android".split()
+    [
+        "python",
+        "pytorch",
+        "tensorflow",
+        "keras",
+        "numpy",
+        "scipy",
+        "jupyter",
+        "julia",
+        "rust",
+        "r",
+        "matlab",
+        "docker",
+        "github",
+        "gitlab",
+        "git",
+        "nextflow",
+        "snakemake",
+        "conda",
+        "bioconda",
+        "bioconductor",
+        "galaxy",
+        "colab",
+        "openmm",
+        "gromacs",
+        "linux",
+        "ubuntu",
+        "windows",
+        "apple",
+        "android",
+    ]
 )
 """Names of programs that are their logo, in the categories of software."""
-SOFTWARE_CATEGORIES = frozenset({"machine_learning", "chemo-_and_bioinformatics", "computer_hardware", "genomics"})
+SOFTWARE_CATEGORIES = frozenset(
+    {"machine_learning", "chemo-_and_bioinformatics", "computer_hardware", "genomics"}
+)
 CHART_WORDS = re.compile(
-    r"\b(bar ?plots?|bar ?charts?|bar ?graphs?|box ?plots?|violin ?plots?|scatter ?plots?|heat ?maps?|histograms?|"
-    r"line ?(?:plots?|charts?|graphs?)|pie ?charts?|volcano ?plots?|manhattan ?plots?|kaplan ?meier|roc ?curves?|"
-    r"flow ?charts?|flow ?diagrams?|venn(?: ?diagrams?)?|charts?|plots?|graphs?|diagrams?|workflows?|dendrograms?|"
-    r"phylogenetic ?trees?|timelines?|mind ?maps?|umap|tsne|t sne|pca)\b"
+    r"\b((?:bar|box|violin|scatter|line|pie|volcano|manhattan|density|forest) ?(?:plots?|charts?|graphs?)|"
+    r"heat ?maps?|histograms?|kaplan ?meier|roc ?curves?|flow ?(?:charts?|diagrams?)|venn|charts?|plots?|"
+    r"graphs?|diagrams?|workflows?|dendrograms?|phylogenetic ?trees?|timelines?|mind ?maps?|umap|t ?sne|pca)\b"
 )
 
 

@@ -70,7 +70,7 @@ def descriptor(rgba: np.ndarray) -> np.ndarray:
 
 
 def _edges(colour: np.ndarray) -> np.ndarray:
-    """Strength of the strongest channel's gradient, compressed to 0..1: a weak line counts nearly as a strong."""
+    """Strength of the strongest channel's gradient, compressed to 0..1: weak lines count nearly as strong."""
     padded = np.pad(colour, ((1, 1), (1, 1), (0, 0)), mode="edge")
     across = np.abs(padded[1:-1, 2:] - padded[1:-1, :-2]).max(axis=-1)
     down = np.abs(padded[2:, 1:-1] - padded[:-2, 1:-1]).max(axis=-1)
@@ -141,7 +141,7 @@ class ShapeIndex:
         return [Hit(int(row), float(similarity[0, row]), int(symmetry[0, row])) for row in order]
 
     def similarities(self, queries: np.ndarray, *, symmetries: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Similarity of (M, SIZE) queries to every row, and the symmetry of the query that gave it: (M, N) each.
+        """Similarity of (M, SIZE) queries to every row, and the symmetry that gave it: (M, N) each.
 
         A flip or rotation wins over the plain orientation only where it is clearly better.
         """
@@ -154,11 +154,15 @@ class ShapeIndex:
             best = np.where(better, other, best)
         return best, which
 
-    def pairs(self, threshold: float, *, symmetries: bool = False, block: int = 512) -> list[tuple[int, int, float, int]]:
+    def pairs(
+        self, threshold: float, *, symmetries: bool = False, block: int = 512
+    ) -> list[tuple[int, int, float, int]]:
         """Every pair `(i, j, similarity, symmetry)` with i < j at or above `threshold`, in order."""
         found = []
         for start in range(0, len(self.vectors), block):
-            similarity, symmetry = self.similarities(self.vectors[start : start + block], symmetries=symmetries)
+            similarity, symmetry = self.similarities(
+                self.vectors[start : start + block], symmetries=symmetries
+            )
             for row, column in np.argwhere(similarity >= threshold):
                 i, j = start + int(row), int(column)
                 if i < j:

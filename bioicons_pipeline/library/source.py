@@ -63,9 +63,11 @@ def fetch(
         LayoutError: it can be read and holds no icons in the expected folders.
     """
     source = os.path.expanduser(source.strip())  # noqa: PTH111 - a URL may come, Path would break it
-    if not source or source.startswith("-"):
-        raise SourceError(f"{source!r} is no source: give a git URL, a git folder, a bundle or a plain folder.")
-    if ref is not None and (not ref.strip() or ref.startswith("-")):
+    if not source or source.startswith("-") or not source.isprintable():
+        raise SourceError(
+            f"{source!r} is no source: give a git URL, a git folder, a bundle or a plain folder."
+        )
+    if ref is not None and (not ref.strip() or ref.startswith("-") or not ref.isprintable()):
         raise SourceError(f"{ref!r} is no ref: give a commit, a tag or a branch.")
     if _is_url(source):
         return _fetch_git(source, ref, cache_dir, limits, progress, "url")
@@ -74,6 +76,9 @@ def fetch(
         raise SourceError(f"There is nothing at {source}: check the path, or give a git URL with https://.")
     path = path.resolve()
     if path.is_file():
+        with path.open("rb") as file:
+            if not re.match(rb"# v\d git bundle\n", file.read(32)):
+                raise SourceError(f"{source} is a file and no git bundle: give a bundle, a folder or a git URL.")
         return _fetch_git(str(path), ref, cache_dir, limits, progress, "bundle")
     if (path / ".git").exists() or ((path / "HEAD").is_file() and (path / "objects").is_dir()):
         return _fetch_git(str(path), ref, cache_dir, limits, progress, "folder")
@@ -83,8 +88,8 @@ def fetch(
 
 
 def _is_url(source: str) -> bool:
-    """A URL, or the short form of ssh (`user@host:path`)."""
-    return bool(re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*::?//?|[\w.-]+@[\w.-]+:", source)) and not Path(source).exists()
+    """A URL, the address of a transport helper (`ext::`, which git will refuse), or ssh's `user@host:path`."""
+    return bool(re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*(?:://|::)|[\w.-]+@[\w.-]+:", source))
 
 
 def _fetch_folder(path: Path, limits: Limits, progress: Progress | None) -> FetchedTree:
@@ -154,7 +159,7 @@ def _fetch_git(
         raise SourceError(sentence(error, shown)) from error
     except OSError as error:
         raise SourceError(
-            f"The git cache {cache_dir} cannot be used ({error.strerror}): free space or choose another folder."
+            f"The git cache {cache_dir} cannot be used ({error.strerror}): free space or choose another."
         ) from error
 
 
@@ -273,9 +278,7 @@ def _history(git: Git) -> list[str]:
     return aside.text("rev-list", "--all").split()
 
 
-def _bring_tree(
-    git: Git, commit: str, shown: str, limits: Limits, progress: Progress | None
-) -> FetchedTree:
+def _bring_tree(git: Git, commit: str, shown: str, limits: Limits, progress: Progress | None) -> FetchedTree:
     prefix, tree = _icons_tree(git, commit, shown)
     ids, refused = _listed(git, tree)
     check_counts(len(ids), 0, limits, shown)
@@ -366,5 +369,6 @@ def _require_layout(paths: list[str], shown: str) -> None:
     if not has_layout(paths):
         what = "no files" if not paths else "no icon at <licence>/<Category>/<Author>/<name>.svg"
         raise LayoutError(
-            f"{shown} is no bioicons library: it has {what} under {ICONS}; give the repository or its icons folder."
+            f"{shown} is no bioicons library: it has {what} under {ICONS}; give the repository or "
+            "its icons folder."
         )

@@ -60,9 +60,7 @@ def assign(
         free = [n for n in inside if sides[n] is None]
         if free:
             sides[min(free, key=lambda n: (chance(keys[n]), ids[n]))] = HELDOUT
-    return [
-        Family(tuple(rows), ids[n], categories[n], sides[n] or TRAIN) for n, rows in enumerate(groups)
-    ]
+    return [Family(tuple(rows), ids[n], categories[n], sides[n] or TRAIN) for n, rows in enumerate(groups)]
 
 
 def chance(key: str) -> float:
@@ -102,4 +100,6 @@ def _majority(values: Sequence[str]) -> str:
     """The most frequent value; of several, the one of the lowest hash, which a newcomer seldom beats."""
     counts = Counter(values)
     most = max(counts.values())
-    return min((value for value, count in counts.items() if count == most), key=lambda value: (chance(value), value))
+    return min(
+        (value for value, count in counts.items() if count == most), key=lambda value: (chance(value), value)
+    )

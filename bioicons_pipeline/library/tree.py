@@ -153,7 +153,7 @@ def check_counts(count: int, total: int, limits: Limits, shown: str) -> None:
     """Raise SourceError when a state is over the limits on count or total bytes."""
     if count > limits.max_files:
         raise SourceError(
-            f"{shown} has {count} files and the limit is {limits.max_files}: raise the limit or check the source."
+            f"{shown} has {count} files and the limit is {limits.max_files}: raise it or check the source."
         )
     if total > limits.max_total_bytes:
         raise SourceError(

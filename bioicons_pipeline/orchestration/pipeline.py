@@ -6,7 +6,6 @@ first, so that a wrong base or category stops before anything is written.
 
 import difflib
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -175,7 +174,5 @@ def lay_out(store: Any, settings: Settings, options: Options) -> Summary:
             continue
         facts[asset] = ref.info or {}
         place = target / (f"{name}-{base}" if of_base else name)
-        if place.exists():
-            shutil.rmtree(place)
-        outputs[asset] = store.checkout(store.version(ref.version_id), place)
+        outputs[asset] = store.checkout(ref.version_id, place, replace=True)
     return Summary(options.category, outputs, facts)

@@ -7,7 +7,7 @@ moved to another category or commit has the same bytes and so the same entry.
 import contextlib
 import hashlib
 import os
-import tempfile
+import uuid
 from pathlib import Path
 from typing import Protocol
 
@@ -45,14 +45,15 @@ class RenderCache:
         """Store whole or not at all: written beside, synced, then renamed."""
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
+        # Named before it exists: a Ctrl-C at any moment finds the clean-up below in force.
+        beside = path.parent / f".tmp-{os.getpid()}-{uuid.uuid4().hex}"
         try:
-            with os.fdopen(handle, "wb") as file:
+            with beside.open("xb") as file:
                 file.write(value)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(name).replace(path)
+            beside.replace(path)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
-                Path(name).unlink()
+                beside.unlink()
             raise

@@ -7,12 +7,14 @@ byte-stable between versions. SVG in `<img>` runs no script and loads nothing; n
 """
 
 import base64
+import contextlib
 import json
 import os
 import select
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -49,16 +51,22 @@ class Chromium:
     def __init__(self, executable: str | None = None, *, time_limit: float = 60.0):
         executable = executable or find_chromium()
         if executable is None:
-            raise ChromiumError("No Chromium found: install it (apt-get install chromium) to verify renderings.")
+            raise ChromiumError(
+                "No Chromium found: install it (apt-get install chromium) to verify renderings."
+            )
         self.time_limit = time_limit
         self._profile = Path(tempfile.mkdtemp(prefix="bioicons-chromium-"))
         to_browser, self._write_end = os.pipe()
         self._read_end, from_browser = os.pipe()
-        # The protocol wants descriptors 3 and 4; the shell puts them there without a preexec_fn.
-        script = f'exec "$@" 3<&{to_browser} 4>&{from_browser}'
-        command = ["/bin/sh", "-c", script, "sh", executable, *_FLAGS, f"--user-data-dir={self._profile}"]
+        # The protocol wants descriptors 3 and 4; a small exec puts them there without a preexec_fn.
+        place = (
+            "import fcntl, os, sys; "
+            "a, b = (fcntl.fcntl(int(end), fcntl.F_DUPFD, 100) for end in sys.argv[1:3]); "
+            "os.dup2(a, 3); os.dup2(b, 4); os.closerange(5, 1000); os.execv(sys.argv[3], sys.argv[3:])"
+        )
+        start = [sys.executable, "-I", "-S", "-c", place, str(to_browser), str(from_browser)]
         self.process = subprocess.Popen(
-            [*command, "about:blank"],
+            [*start, executable, *_FLAGS, f"--user-data-dir={self._profile}", "about:blank"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -85,16 +93,12 @@ class Chromium:
 
     def close(self) -> None:
         """End the browser with all its processes and remove its profile."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait()
         for end in (self._read_end, self._write_end):
-            try:
+            with contextlib.suppress(OSError):
                 os.close(end)
-            except OSError:
-                pass
         shutil.rmtree(self._profile, ignore_errors=True)
 
     def version(self) -> str:
@@ -128,9 +132,8 @@ class Chromium:
         self._call("Emulation.setDeviceMetricsOverride", metrics, page=True)
         frame = self._call("Page.getFrameTree", {}, page=True)["frameTree"]["frame"]["id"]
         self._call("Page.setDocumentContent", {"frameId": frame, "html": html}, page=True)
-        wait = (
-            "Promise.all([...document.images].map(i => i.decode().then(() => i.naturalWidth > 0, () => false)))"
-        )
+        decoded = "i => i.decode().then(() => i.naturalWidth > 0, () => false)"
+        wait = f"Promise.all([...document.images].map({decoded}))"
         evaluation = {"expression": wait, "awaitPromise": True, "returnByValue": True}
         shown = self._call("Runtime.evaluate", evaluation, page=True)["result"]["value"]
         shot = self._call("Page.captureScreenshot", {"format": "png"}, page=True)["data"]

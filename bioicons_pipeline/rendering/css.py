@@ -8,7 +8,7 @@ of `--x` or y (CSS Variables 1). Not here: selectors and the cascade, which are 
 import re
 import urllib.parse
 
-from bioicons_pipeline.rendering.result import Refused, RefusalReason
+from bioicons_pipeline.rendering.result import RefusalReason, Refused
 from bioicons_pipeline.rendering.settings import MAX_STYLE_CHARS
 
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.S)

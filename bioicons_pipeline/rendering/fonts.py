@@ -27,7 +27,9 @@ def font_files() -> tuple[Path, ...]:
     """The font files in use, in a fixed order; empty if there are none."""
     for folder in map(Path, _LIBERATION_FOLDERS):
         files = [
-            folder / f"Liberation{kind}-{style}.ttf" for kind in ("Sans", "Serif", "Mono") for style in _STYLES
+            folder / f"Liberation{kind}-{style}.ttf"
+            for kind in ("Sans", "Serif", "Mono")
+            for style in _STYLES
         ]
         if all(file.is_file() for file in files):
             return tuple(files)

@@ -13,7 +13,7 @@ from bioicons_pipeline.rendering import png
 from bioicons_pipeline.rendering.framing import Box, Frame, look
 from bioicons_pipeline.rendering.normalise import Normalised, normalise
 from bioicons_pipeline.rendering.renderers import Cairo, Region, Resvg
-from bioicons_pipeline.rendering.result import Refused, RefusalReason, RenderResult
+from bioicons_pipeline.rendering.result import RefusalReason, Refused, RenderResult
 from bioicons_pipeline.rendering.settings import RenderSettings
 
 _COMPARE_SIZE = 128  # px
@@ -106,15 +106,19 @@ def _raster(
     width = min(inner, max(1, round((box[2] - box[0]) * scale)))
     height = min(inner, max(1, round((box[3] - box[1]) * scale)))
     left, top = (settings.size - width) // 2, (settings.size - height) // 2
-    if not frame.overflows:
+    # The renderer's own PNG of the whole square serves as the alpha file, unless most of it is empty.
+    if not frame.overflows and width * height > 0.68 * settings.size**2:
         raster = draw(box[0] - left / scale, box[1] - top / scale, scale, settings.size, settings.size)
         return _files(raster, settings)
-    # What hangs out of the view box must not show in the margin: draw the box alone, then pad.
+    # Draw the box alone, then pad: what hangs out of the view box must not show in the margin.
+    inside = np.s_[top : top + height, left : left + width]
     pixels = np.zeros((settings.size, settings.size, 4), np.uint8)
-    pixels[top : top + height, left : left + width] = png.decode_rgba(
-        draw(box[0], box[1], scale, width, height)
-    )
-    return _files(png.encode(pixels), settings)
+    pixels[inside] = png.decode_rgba(draw(box[0], box[1], scale, width, height))
+    if settings.mode == "probe":
+        return png.encode(pixels), None
+    flat = np.full((settings.size, settings.size, 3), 255, np.uint8)
+    flat[inside] = png.flatten(pixels[inside])
+    return png.encode(flat), png.encode(pixels) if settings.alpha else None
 
 
 def _files(raster: bytes, settings: RenderSettings) -> tuple[bytes, bytes | None]:

@@ -14,7 +14,7 @@ from lxml import etree
 
 from bioicons_pipeline.rendering import css, images, prescan
 from bioicons_pipeline.rendering.references import ReferenceGraph, check_filters, local_name
-from bioicons_pipeline.rendering.result import Refused, RefusalReason
+from bioicons_pipeline.rendering.result import RefusalReason, Refused
 from bioicons_pipeline.rendering.settings import (
     MAX_DEPTH,
     MAX_ELEMENT_ATTRIBUTES,
@@ -38,9 +38,42 @@ _KNOWN = _DRAWN | {
     *("feFuncB", "feFuncG", "feFuncR", "feGaussianBlur", "feImage", "feMerge", "feMergeNode", "feMorphology"),
     *("feOffset", "fePointLight", "feSpecularLighting", "feSpotLight", "feTile", "feTurbulence"),
 }
-_HREF_ELEMENTS = {"use", "textPath", "linearGradient", "radialGradient", "pattern", "feImage", "mask", "filter"}
+_HREF_ELEMENTS = {
+    "use",
+    "textPath",
+    "linearGradient",
+    "radialGradient",
+    "pattern",
+    "feImage",
+    "mask",
+    "filter",
+}
+# Attributes that are no CSS, and often long.
+_NO_CSS = {
+    "id",
+    "class",
+    "d",
+    "points",
+    "transform",
+    "x",
+    "y",
+    "width",
+    "height",
+    "viewBox",
+    "version",
+    "offset",
+}
 _ANIMATION = {"animate", "animateMotion", "animateTransform", "animateColor", "set", "mpath", "discard"}
-_UNITS = {"": 1, "px": 1, "pt": 96 / 72, "pc": 16, "mm": 96 / 25.4, "cm": 96 / 2.54, "in": 96, "q": 96 / 101.6}
+_UNITS = {
+    "": 1,
+    "px": 1,
+    "pt": 96 / 72,
+    "pc": 16,
+    "mm": 96 / 25.4,
+    "cm": 96 / 2.54,
+    "in": 96,
+    "q": 96 / 101.6,
+}
 _UNITS |= {"em": 16, "rem": 16, "ex": 8, "ch": 8}
 _LENGTH = re.compile(r"^\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?)\s*([a-zA-Z]*|%)\s*$")
 
@@ -180,13 +213,16 @@ class _Cleaner:
         for event, element in etree.iterwalk(self.root, events=("start", "end")):
             depth += 1 if event == "start" else -1
             if len(element.attrib) > MAX_ELEMENT_ATTRIBUTES:
-                raise Refused(RefusalReason.TOO_COSTLY, f"over {MAX_ELEMENT_ATTRIBUTES} attributes on one element")
+                raise Refused(
+                    RefusalReason.TOO_COSTLY, f"over {MAX_ELEMENT_ATTRIBUTES} attributes on one element"
+                )
             if depth > MAX_DEPTH:
                 raise Refused(RefusalReason.TOO_DEEP, f"elements nested over {MAX_DEPTH} levels")
             self.budget.elements += event == "start"
         if self.budget.elements > MAX_ELEMENTS:
             raise Refused(
-                RefusalReason.TOO_MANY_ELEMENTS, f"{self.budget.elements} elements, {MAX_ELEMENTS} are allowed"
+                RefusalReason.TOO_MANY_ELEMENTS,
+                f"{self.budget.elements} elements, {MAX_ELEMENTS} are allowed",
             )
 
     def _elements(self) -> None:
@@ -249,7 +285,7 @@ class _Cleaner:
                 del element.attrib[name]
             elif ":" in name or name in {"requiredFeatures", "requiredExtensions", "systemLanguage"}:
                 del element.attrib[name]
-            elif not css.is_plain(value) and name not in {"id", "class", "d", "points"}:
+            elif name not in _NO_CSS and not css.is_plain(value):
                 element.set(name, css.clean_value(value, self.variables, self.removed))
 
     def _href(self, element: etree._Element, value: str) -> None:

@@ -44,9 +44,18 @@ def decode_rgba(png: bytes) -> np.ndarray:
 
 def on_white(png: bytes) -> np.ndarray:
     """uint8 (height, width, 3): the picture composited on pure white."""
-    picture = _open(png)
-    white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
-    return np.asarray(Image.alpha_composite(white, picture).convert("RGB"))
+    return _flat(_open(png))
+
+
+def flatten(pixels: np.ndarray) -> np.ndarray:
+    """The same for pixels: straight-alpha uint8 (height, width, 4) to (height, width, 3)."""
+    return _flat(Image.fromarray(pixels, "RGBA"))
+
+
+def _flat(picture: Image.Image) -> np.ndarray:
+    white = Image.new("RGB", picture.size, (255, 255, 255))
+    white.paste(picture, (0, 0), picture)
+    return np.asarray(white)
 
 
 def _open(png: bytes) -> Image.Image:

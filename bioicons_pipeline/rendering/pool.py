@@ -4,6 +4,7 @@ Belongs here: one `Worker` (a process and its pipes) and the `Pool` (a thread fo
 input order, bounded in memory). Not here: the sandbox inside the process (`worker.py`), the cache.
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -15,7 +16,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -27,7 +27,10 @@ from bioicons_pipeline.rendering.worker import FINAL, HEAD, JOB, PRELIMINARY, RE
 _START_SECONDS = 60.0
 _MAX_FRAME = 256 << 20
 _WALL_FACTOR = 3  # wall-clock seconds for each CPU-second allowed: a busy machine is not the icon's fault
-_BOOT = "import sys; sys.path[:] = {path!r}; from bioicons_pipeline.rendering.worker import main; main({parent}, {memory})"
+_BOOT = (
+    "import sys; sys.path[:] = {path!r}; from bioicons_pipeline.rendering.worker import main; "
+    "main({parent}, {memory}, {second})"
+)
 
 
 class RenderingError(BioiconsError):
@@ -51,13 +54,16 @@ def _environment(home: Path) -> dict[str, str]:
 
 
 class Worker:
-    """One process. `run` may be called from one thread only."""
+    """One process. `run` may be called from one thread only.
 
-    def __init__(self, folder: Path, memory_mb: int):
+    second: whether it has cairosvg too (a job that wants it fails otherwise).
+    """
+
+    def __init__(self, folder: Path, memory_mb: int, *, second: bool = True):
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         package_root = str(Path(__file__).resolve().parents[2])
         path = [package_root, *(entry for entry in sys.path if entry and Path(entry).is_absolute())]
-        boot = _BOOT.format(path=path, parent=os.getpid(), memory=memory_mb << 20)
+        boot = _BOOT.format(path=path, parent=os.getpid(), memory=memory_mb << 20, second=second)
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-B", "-c", boot],
             stdin=subprocess.PIPE,
@@ -121,7 +127,9 @@ class Worker:
         """The end of what the worker wrote to stderr."""
         try:
             size = os.fstat(self.errors.fileno()).st_size
-            return os.pread(self.errors.fileno(), 2000, max(0, size - 2000)).decode("utf-8", "replace").strip()
+            return (
+                os.pread(self.errors.fileno(), 2000, max(0, size - 2000)).decode("utf-8", "replace").strip()
+            )
         except (OSError, ValueError):
             return ""
 
@@ -137,10 +145,8 @@ class Worker:
         """`kill`, and free the pipes. Only from the thread that runs it."""
         self.kill()
         for stream in (self.process.stdin, self.process.stdout, self.errors):
-            try:
+            with contextlib.suppress(OSError):
                 stream.close()  # type: ignore[union-attr]
-            except OSError:
-                pass
 
     def _wait(self, descriptor: int, event: int, deadline: float) -> None:
         poll = select.poll()
@@ -230,38 +236,48 @@ class Pool:
         return outcome
 
     def _life(self) -> None:
-        """A thread: owns one worker at a time. PDEATHSIG follows the thread that started the process."""
-        worker: Worker | None = None
+        """A thread: owns its workers. PDEATHSIG follows the thread that started a process."""
+        workers: dict[bool, Worker] = {}
         try:
             while (job := self._jobs.get()) is not None and not self._stopping:
                 ticket, svg = job
                 outcome: RenderResult | BaseException
                 try:
-                    if worker is None or not worker.alive():
-                        worker = self._replace(worker)
-                    outcome = worker.run(svg, self.settings)
+                    outcome = self._render(workers, svg)
                 except BaseException as error:
                     outcome = error
                 with self._news:
                     self._done[ticket] = outcome
                     self._news.notify_all()
         finally:
-            if worker is not None:
+            for worker in workers.values():
                 self._workers.discard(worker)
                 worker.close()
 
-    def _replace(self, dead: Worker | None) -> Worker:
-        if dead is not None:
-            self._workers.discard(dead)
-            dead.close()
-        worker = Worker(self._folder, self.settings.memory_mb)
+    def _render(self, workers: dict[bool, Worker], svg: bytes) -> RenderResult:
+        """resvg in a worker of its own; where it refuses, cairosvg in one that has it loaded too."""
+        if self.settings.compare or self.settings.renderer != "auto":
+            return self._worker(workers, self.settings.renderer != "resvg").run(svg, self.settings)
+        first = self._worker(workers, False).run(svg, replace(self.settings, renderer="resvg"))
+        if first.refusal != RefusalReason.RENDERER_REFUSED:
+            return first
+        second = self._worker(workers, True).run(svg, replace(self.settings, renderer="cairosvg"))
+        if second.refusal is not None:
+            return first
+        warning = f"drawn by the second renderer, as the first refused it ({first.report.get('detail')})"
+        return replace(second, warnings=(*second.warnings, warning))
+
+    def _worker(self, workers: dict[bool, Worker], second: bool) -> Worker:
+        """A living worker of that kind, started or replaced if need be."""
+        worker = workers.get(second)
+        if worker is not None and worker.alive():
+            return worker
+        if worker is not None:
+            self._workers.discard(worker)
+            worker.close()
+        worker = Worker(self._folder, self.settings.memory_mb, second=second)
+        workers[second] = worker
         self._workers.add(worker)
         if self._stopping:
             worker.kill()
         return worker
-
-
-def in_order(items: Iterable[tuple[str, bytes]]) -> Iterator[tuple[int, str, bytes]]:
-    """Tickets for a stream."""
-    for ticket, (key, svg) in enumerate(items):
-        yield ticket, key, svg

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from bioicons_pipeline.rendering.result import Refused, RefusalReason
+from bioicons_pipeline.rendering.result import RefusalReason, Refused
 from bioicons_pipeline.rendering.settings import MAX_COST, MAX_FILTER_PRIMITIVES, MAX_REFERENCE_DEPTH
 
 _URL_ID = re.compile(r"url\(\s*[\"']?#([^\s\"')]+)")
@@ -120,7 +120,9 @@ class ReferenceGraph:
                 self._visit(element, prices)
         cost = prices[self.root].cost
         if cost > MAX_COST:
-            raise Refused(RefusalReason.TOO_COSTLY, f"draws {min(cost, 10**15)} elements, {MAX_COST} are allowed")
+            raise Refused(
+                RefusalReason.TOO_COSTLY, f"draws {min(cost, 10**15)} elements, {MAX_COST} are allowed"
+            )
         return cost
 
     def _visit(self, start: etree._Element, prices: dict[etree._Element, _Price]) -> None:
@@ -184,4 +186,6 @@ def check_filters(root: etree._Element) -> None:
     """Refuse absurd filters: each primitive is a pass over the whole picture."""
     primitives = sum(1 for element in root.iter() if local_name(element).startswith("fe"))
     if primitives > MAX_FILTER_PRIMITIVES:
-        raise Refused(RefusalReason.TOO_COSTLY, f"{primitives} filter primitives, {MAX_FILTER_PRIMITIVES} allowed")
+        raise Refused(
+            RefusalReason.TOO_COSTLY, f"{primitives} filter primitives, {MAX_FILTER_PRIMITIVES} allowed"
+        )

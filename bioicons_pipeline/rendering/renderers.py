@@ -10,7 +10,7 @@ from typing import Any
 
 from bioicons_pipeline.rendering.fonts import families, font_files
 from bioicons_pipeline.rendering.normalise import Normalised
-from bioicons_pipeline.rendering.result import Refused, RefusalReason
+from bioicons_pipeline.rendering.result import RefusalReason, Refused
 
 Region = Callable[[float, float, float, int, int], bytes]
 """`draw(x, y, scale, width, height)`: PNG (RGBA, transparent ground) of `width` x `height` px whose top left
@@ -25,7 +25,7 @@ _STAND_INS = {
 
 
 def _pick(asked: str, known: dict[str, str]) -> str:
-    """The first family of a CSS list that is there, by its name or a stand-in's; else serif, as browsers do."""
+    """The first family of a CSS list that is there, or has a stand-in; else serif, as in browsers."""
     for name in asked.replace("&quot;", '"').replace("&apos;", "'").split(","):
         name = name.strip().strip("\"'").strip().lower()
         for kind, family in known.items():
@@ -47,9 +47,11 @@ def with_fonts(svg: str, known: dict[str, str] | None) -> str:
 
     svg = re.sub(r'(?<![-\w])font-family="([^"]*)"', attribute, svg)
     svg = re.sub(r"(?<![-\w])font-family\s*:\s*((?:&quot;|[^;\"<>{}])*)", declaration, svg)
-    return svg.replace("<svg ", f'<svg font-family="{known["serif"]}" ', 1) if "font-family=" not in (
-        svg[: svg.find(">")]
-    ) else svg
+    return (
+        svg.replace("<svg ", f'<svg font-family="{known["serif"]}" ', 1)
+        if "font-family=" not in (svg[: svg.find(">")])
+        else svg
+    )
 
 
 class Resvg:

@@ -36,7 +36,9 @@ class RefusalReason(StrEnum):
     WORKER_DIED = "worker_died"  # the renderer crashed; took this icon with it and no other
 
 
-MACHINE_DEPENDENT = frozenset({RefusalReason.TIME_OUT, RefusalReason.OUT_OF_MEMORY, RefusalReason.WORKER_DIED})
+MACHINE_DEPENDENT = frozenset(
+    {RefusalReason.TIME_OUT, RefusalReason.OUT_OF_MEMORY, RefusalReason.WORKER_DIED}
+)
 """Refusals that another run might not repeat; they are never cached."""
 
 
@@ -124,12 +126,11 @@ REPORT_KEYS = {
     "renderers_disagree": "mean absolute difference of resvg and cairosvg, 0 to 255, text left out; null if "
     "not compared or one of them failed",
     "has_text": "has <text> that draws",
-    "fonts_missing": "font families asked for that the browser-like font set does not have by that name",
     "element_count": "elements of the normalised SVG",
     "embedded_raster_count": "embedded PNG, JPEG, GIF, WebP images",
     "embedded_raster_bytes": "their decoded bytes together",
     "embedded_raster_share": "share of the file's bytes that embedded rasters take, 0 to 1",
-    "removed": "what was taken out for safety, kind -> count (script, external_reference, event_handler, ...)",
+    "removed": "what was taken out for safety, kind -> count (script, external_reference, ...)",
     "detail": "one clause on why it was refused; only on refused icons",
 }
 """The documented keys of `RenderResult.report`. A refused icon may lack those that need the picture."""

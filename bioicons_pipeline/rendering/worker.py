@@ -30,8 +30,11 @@ def _die_with(parent: int) -> None:
         os._exit(0)
 
 
-def warm_up() -> None:
-    """Import and load all that a job may need, as nothing can be opened later."""
+def warm_up(second: bool) -> None:
+    """Import and load all that a job may need, as nothing can be opened later.
+
+    second: also cairosvg, which takes as long as all the rest.
+    """
     import encodings.cp1252
     import encodings.latin_1
     import encodings.utf_16_be
@@ -39,19 +42,19 @@ def warm_up() -> None:
     import encodings.utf_32_be
     import encodings.utf_32_le  # noqa: F401
 
-    from PIL import Image
+    from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin  # noqa: F401
 
     from bioicons_pipeline.rendering import job
     from bioicons_pipeline.rendering.settings import RenderSettings
 
-    Image.init()
+    Image.preinit()
     sample = (
         b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><style>a{fill:red}</style><defs>'
         b'<linearGradient id="g"><stop offset="0"/></linearGradient></defs><path class="a" d="M0 0h9v9z"/>'
         b'<rect width="4" height="4" fill="url(#g)"/><text y="9" font-family="Arial">a</text></svg>'
     )
-    for settings in (RenderSettings(size=16, compare=True), RenderSettings(size=16, renderer="cairosvg")):
-        list(job.process(sample, settings))
+    for name in ("resvg", "cairosvg") if second else ("resvg",):
+        list(job.process(sample, RenderSettings(size=16, renderer=name)))
 
 
 def lock_down(memory: int) -> None:
@@ -115,11 +118,17 @@ def serve() -> None:
                 if last is not None:
                     _write(PRELIMINARY, last.pack())
                 last = result
-                if settings.compare and result.png is not None and result.report["renderers_disagree"] is None:
+                if (
+                    settings.compare
+                    and result.png is not None
+                    and result.report["renderers_disagree"] is None
+                ):
                     _write(PRELIMINARY, result.pack())
         except MemoryError:
             last = last or RenderResult(
-                "", refusal=RefusalReason.OUT_OF_MEMORY.value, report={"detail": "the memory limit was reached"}
+                "",
+                refusal=RefusalReason.OUT_OF_MEMORY.value,
+                report={"detail": "the memory limit was reached"},
             )
         except BaseException as error:
             # A panic in native code arrives as a BaseException. Nothing of it may be trusted further.
@@ -131,15 +140,11 @@ def serve() -> None:
         _write(FINAL, last.pack())
 
 
-def main(parent: int, memory: int) -> None:
+def main(parent: int, memory: int, second: bool) -> None:
     """The process's whole life."""
     _die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    warm_up()
+    warm_up(second)
     lock_down(memory)
     _write(READY, b"")
     serve()
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))

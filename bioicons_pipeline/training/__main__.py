@@ -1,4 +1,4 @@
-"""The training process: `python -m bioicons_pipeline.training`, alone, under `accelerate launch`, or in Dagster.
+"""The training process: `python -m bioicons_pipeline.training`, alone, under `accelerate launch`, in Dagster.
 
 Belongs here: reading the request, reporting the outcome, exit codes. Does not belong here: training (run).
 It is the only module of this room that knows dagster_pipes, and it works without a Dagster around it.
@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m bioicons_pipeline.training", description="Train one LoRA and commit it to the store."
     )
-    parser.add_argument("--request", help="file with the request as JSON, or - for stdin; see TrainingRequest")
+    parser.add_argument(
+        "--request", help="file with the request as JSON, or - for stdin; see TrainingRequest"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -51,9 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             Path(error_file).write_text(str(error), encoding="utf-8")
         return error.exit_code
     except KeyboardInterrupt:
-        print(
-            "interrupted: run the same request again to go on from the last checkpoint", file=sys.stderr
-        )
+        print("interrupted: run the same request again to go on from the last checkpoint", file=sys.stderr)
         return 130
 
 
@@ -124,7 +124,8 @@ def _as_line(event: dict[str, Any]) -> str:
         "phase": lambda: f"{event['phase']}: {event['done']} of {event['total']} encoded",
         "step": lambda: (
             f"step {event['step']}/{event['steps']}, loss {event['loss']:.4f}, "
-            f"{event['steps_per_second'] or 0:.2f} steps/s, {event['seconds_left'] or 0:.0f} s left, {event['memory']}"
+            f"{event['steps_per_second'] or 0:.2f} steps/s, {event['seconds_left'] or 0:.0f} s left, "
+            f"{event['memory']}"
         ),
         "evaluation": lambda: (
             f"fixed-noise loss at step {event['step']}: train {event['train']:.4f}, held-out "
@@ -151,8 +152,9 @@ def _end_with_parent() -> None:
     import ctypes
 
     pr_set_pdeathsig = 1
+    parent = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, int(signal.SIGTERM), 0, 0, 0)
-    if os.getppid() == 1:  # it died before that
+    if os.getppid() != parent:  # it died in between (a parent of id 1 is a container's launcher)
         raise SystemExit(130)
 
 

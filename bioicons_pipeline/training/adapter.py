@@ -46,8 +46,16 @@ def add_adapter(transformer: nn.Module, config: TrainingConfig) -> list[str]:
         if isinstance(module, nn.Linear) and re.fullmatch(pattern, name)
     ]
     if not expected:
-        raise TrainingError("The base's transformer has none of the modules a Flux LoRA adapts: is it a Flux model?")
-    lora = LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=pattern, lora_dropout=0.0, bias="none")
+        raise TrainingError(
+            "The base's transformer has none of the modules a Flux LoRA adapts: is it a Flux model?"
+        )
+    lora = LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,  # type: ignore[arg-type] (any number)
+        target_modules=pattern,
+        lora_dropout=0.0,
+        bias="none",
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         transformer.add_adapter(lora, adapter_name=ADAPTER)  # type: ignore[operator]
@@ -67,7 +75,8 @@ def trainable(transformer: nn.Module) -> dict[str, nn.Parameter]:
 def adapter_tensors(transformer: nn.Module) -> dict[str, Tensor]:
     """Copies of the adapter's weights on the CPU, `<module>.lora_A.weight` and `<module>.lora_B.weight`."""
     return {
-        name.replace(f".{ADAPTER}.", "."): value.detach().cpu().clone() for name, value in trainable(transformer).items()
+        name.replace(f".{ADAPTER}.", "."): value.detach().cpu().clone()
+        for name, value in trainable(transformer).items()
     }
 
 

@@ -164,7 +164,9 @@ def hub_token() -> str | None:
     for variable in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         if os.environ.get(variable, "").strip():
             return os.environ[variable].strip()
-    home = Path(os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface")
+    home = Path(
+        os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface"
+    )
     file = Path(os.environ.get("HF_TOKEN_PATH") or home / "token").expanduser()
     try:
         return file.read_text().strip() or None

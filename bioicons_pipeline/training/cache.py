@@ -76,7 +76,7 @@ class EncodingCache:
     # --- reading ---
 
     def load_image(self, icon: Icon) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the posterior, each (16, resolution/8, resolution/8) fp32, unscaled."""
+        """Mean and std of the posterior, unscaled; each (16, resolution/8, resolution/8) fp32."""
         entry = self._load(self.image_key(icon))
         return entry["mean"], entry["std"]
 
@@ -88,7 +88,9 @@ class EncodingCache:
     def load_texts(self, captions: Sequence[str]) -> Conditioning:
         """The conditioning of a batch, in the order of `captions`."""
         pairs = [self.load_text(caption) for caption in captions]
-        return Conditioning(torch.stack([t5 for t5, _ in pairs]), torch.stack([pooled for _, pooled in pairs]))
+        return Conditioning(
+            torch.stack([t5 for t5, _ in pairs]), torch.stack([pooled for _, pooled in pairs])
+        )
 
     def _load(self, key: dict[str, Any]) -> dict[str, Tensor]:
         path = self.path(key)
@@ -137,7 +139,9 @@ class EncodingCache:
                 posterior = vae.encode(pixels[None]).latent_dist
             entry = {"mean": posterior.mean[0], "std": posterior.std[0]}
             if not all(bool(torch.isfinite(tensor).all()) for tensor in entry.values()):
-                raise TrainingError(f"The VAE's encoding of icon {icon.icon_id} is not finite: exclude the icon.")
+                raise TrainingError(
+                    f"The VAE's encoding of icon {icon.icon_id} is not finite: exclude the icon."
+                )
             self._save(self.image_key(icon), entry)
             if progress:
                 progress(done, len(wanted))
@@ -170,7 +174,9 @@ def decode_png(png: bytes, resolution: int, icon_id: str) -> Tensor:
         with Image.open(io.BytesIO(png)) as opened:
             picture = opened.convert("RGBA") if opened.mode != "RGB" else opened.copy()
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise TrainingError(f"The picture of icon {icon_id} cannot be read ({error}): render it again.") from error
+        raise TrainingError(
+            f"The picture of icon {icon_id} cannot be read ({error}): render it again."
+        ) from error
     if picture.mode == "RGBA":
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture).convert("RGB")
@@ -196,7 +202,12 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as readable JSON with sorted keys, atomically."""
+def json_bytes(value: Any) -> bytes:
+    """`value` as readable JSON with sorted keys; equal values give equal bytes."""
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_atomically(path, f"{text}\n".encode())
+    return f"{text}\n".encode()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as `json_bytes`, atomically."""
+    write_atomically(path, json_bytes(value))

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from bioicons_pipeline.training.errors import CheckpointMismatch, TrainingError
+from bioicons_pipeline.training.errors import CheckpointMismatchError, TrainingError
 
 FORMAT = 1
 _PREFIX = "step-"
@@ -51,9 +51,7 @@ class Checkpoint:
     rng: dict[str, Tensor]
 
 
-def save_checkpoint(
-    root: Path, identity: dict[str, Any], checkpoint: Checkpoint, *, keep: int
-) -> Path:
+def save_checkpoint(root: Path, identity: dict[str, Any], checkpoint: Checkpoint, *, keep: int) -> Path:
     """Write `root/step-<n>`, then remove all but the newest `keep` and the best.
 
     identity: what run this is (dataset, base, config); compared when the checkpoint is read.
@@ -122,7 +120,7 @@ def check_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
     """The description of the checkpoint in `path`, without its tensors; cheap.
 
     Raises:
-        CheckpointMismatch: it is of another dataset, base or config; the message names every difference.
+        CheckpointMismatchError: it is of another dataset, base or config; the message names every difference.
         TrainingError: there is none.
     """
     try:
@@ -130,10 +128,12 @@ def check_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise TrainingError(f"There is no checkpoint in {path}: give a folder named {_PREFIX}<n>.") from error
     if description.get("format") != FORMAT:
-        raise CheckpointMismatch(f"The checkpoint {path} has another format version: start the training anew.")
+        raise CheckpointMismatchError(
+            f"The checkpoint {path} has another format version: start the training anew."
+        )
     differences = describe_differences(description["identity"], identity)
     if differences:
-        raise CheckpointMismatch(
+        raise CheckpointMismatchError(
             f"The checkpoint {path} is of another training ({'; '.join(differences)}): resume it with the "
             "same dataset, base and config, or start anew."
         )
@@ -144,7 +144,7 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
     """Read the checkpoint in `path`.
 
     Raises:
-        CheckpointMismatch: see `check_checkpoint`.
+        CheckpointMismatchError: see `check_checkpoint`.
         TrainingError: there is none, or a file of it is damaged.
     """
     description = check_checkpoint(path, identity)
@@ -153,9 +153,13 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
         try:
             data = (path / name).read_bytes()
         except OSError as error:
-            raise TrainingError(f"The checkpoint {path} lacks {name}: delete this folder and run again.") from error
+            raise TrainingError(
+                f"The checkpoint {path} lacks {name}: delete this folder and run again."
+            ) from error
         if hashlib.sha256(data).hexdigest() != expected:
-            raise TrainingError(f"The checkpoint file {path / name} is damaged: delete its folder and run again.")
+            raise TrainingError(
+                f"The checkpoint file {path / name} is damaged: delete its folder and run again."
+            )
         tensors[name] = load(data)
     return Checkpoint(
         state=RunState(**description["state"]),
@@ -196,7 +200,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, names: list[str], tensors: 
 
 
 def rng_tensors() -> dict[str, Tensor]:
-    """State of torch's global generators. Samples have generators of their own; this is for what else draws."""
+    """State of torch's global generators (samples have generators of their own)."""
     states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         states["cuda"] = torch.cuda.get_rng_state()

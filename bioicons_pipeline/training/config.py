@@ -30,70 +30,116 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     resolution: int = Field(
-        1024, ge=16, le=2048, description="Side of the training images in px; a multiple of 16."
+        default=1024, ge=16, le=2048, description="Side of the training images in px; a multiple of 16."
     )
-    rank: int = Field(16, ge=1, le=256, description="Rank of the low-rank update of each adapted matrix.")
+    rank: int = Field(
+        default=16,
+        ge=1,
+        le=256,
+        description="Rank of the low-rank update of each adapted matrix.",
+    )
     alpha: float = Field(
-        16.0, gt=0, description="The update is scaled by alpha / rank; alpha = rank means a scale of 1."
+        default=16.0,
+        gt=0,
+        description="The update is scaled by alpha / rank; alpha = rank means a scale of 1.",
     )
     targets: TargetPreset = Field(
-        "attention",
+        default="attention",
         description="Adapted matrices: `attention` (q, k, v, output, in both streams) or `attention+ff` "
         "(feed-forward layers too: more capacity, about 2.5 times the parameters).",
     )
-    steps: int = Field(1000, ge=1, description="Optimizer steps.")
-    batch_size: int = Field(1, ge=1, description="Images per forward pass and process.")
-    accumulation: int = Field(1, ge=1, description="Forward passes per optimizer step.")
-    learning_rate: float = Field(1e-4, gt=0, le=1, description="Peak learning rate of AdamW.")
+    steps: int = Field(default=1000, ge=1, description="Optimizer steps.")
+    batch_size: int = Field(default=1, ge=1, description="Images per forward pass and process.")
+    accumulation: int = Field(default=1, ge=1, description="Forward passes per optimizer step.")
+    learning_rate: float = Field(default=1e-4, gt=0, le=1, description="Peak learning rate of AdamW.")
     schedule: Schedule = Field(
-        "constant", description="Learning rate after the warm-up: constant, or falling to 0 at the last step."
+        default="constant",
+        description="Learning rate after the warm-up: constant, or falling to 0 at the last step.",
     )
-    warmup_steps: int = Field(0, ge=0, description="Steps of linear rise of the learning rate from 0.")
-    weight_decay: float = Field(1e-4, ge=0, description="Decoupled weight decay of AdamW.")
-    adam_beta1: float = Field(0.9, ge=0, lt=1, description="Decay of AdamW's running mean of gradients.")
-    adam_beta2: float = Field(0.999, ge=0, lt=1, description="Decay of AdamW's running mean of squares.")
-    adam_epsilon: float = Field(1e-8, gt=0, description="Added to AdamW's denominator.")
-    max_grad_norm: float = Field(1.0, ge=0, description="Global gradient norm is clipped to this; 0 = never.")
+    warmup_steps: int = Field(
+        default=0,
+        ge=0,
+        description="Steps of linear rise of the learning rate from 0.",
+    )
+    weight_decay: float = Field(default=1e-4, ge=0, description="Decoupled weight decay of AdamW.")
+    adam_beta1: float = Field(
+        default=0.9,
+        ge=0,
+        lt=1,
+        description="Decay of AdamW's running mean of gradients.",
+    )
+    adam_beta2: float = Field(
+        default=0.999,
+        ge=0,
+        lt=1,
+        description="Decay of AdamW's running mean of squares.",
+    )
+    adam_epsilon: float = Field(default=1e-8, gt=0, description="Added to AdamW's denominator.")
+    max_grad_norm: float = Field(
+        default=1.0,
+        ge=0,
+        description="Global gradient norm is clipped to this; 0 = never.",
+    )
     timestep_sampling: TimestepSampling = Field(
-        "logit_normal",
+        default="logit_normal",
         description="Distribution of sigma: `logit_normal` (sigmoid of a normal), `uniform` in (0, 1), or "
         "`shifted` (the logit-normal pushed towards noise by image size, as the Flux reference samples).",
     )
-    logit_mean: float = Field(0.0, description="Mean of the normal below the sigmoid.")
-    logit_std: float = Field(1.0, gt=0, description="Standard deviation of the normal below the sigmoid.")
+    logit_mean: float = Field(default=0.0, description="Mean of the normal below the sigmoid.")
+    logit_std: float = Field(
+        default=1.0,
+        gt=0,
+        description="Standard deviation of the normal below the sigmoid.",
+    )
     guidance: float = Field(
-        1.0, ge=0, description="Guidance value that a guidance-distilled base is given while training."
+        default=1.0,
+        ge=0,
+        description="Guidance value that a guidance-distilled base is given while training.",
     )
     caption_dropout: float = Field(
-        0.05, ge=0, le=1, description="Share of samples that are trained with the empty caption."
+        default=0.05, ge=0, le=1, description="Share of samples that are trained with the empty caption."
     )
     caption_variants: bool = Field(
-        True, description="Draw one of an icon's caption variants per sample; off: always its first."
+        default=True, description="Draw one of an icon's caption variants per sample; off: always its first."
     )
     t5_length: int = Field(
-        512, ge=8, le=512, description="T5 tokens, padded; sampling must use the same length."
+        default=512, ge=8, le=512, description="T5 tokens, padded; sampling must use the same length."
     )
-    seed: int = Field(0, ge=0, lt=2**31, description="Seed of adapter init, data order, noise and sigmas.")
+    seed: int = Field(
+        default=0,
+        ge=0,
+        lt=2**31,
+        description="Seed of adapter init, data order, noise and sigmas.",
+    )
     mixed_precision: Literal["auto", "no", "bf16"] = Field(
-        "auto", description="Autocast of the forward pass; `auto` is bf16 on a GPU that has it, else none."
+        default="auto",
+        description="Autocast of the forward pass; `auto` is bf16 on a GPU that has it, else none.",
     )
     gradient_checkpointing: bool = Field(
-        False, description="Recompute activations in the backward pass: less memory, about 1.46 times the work."
+        default=False,
+        description="Recompute activations in the backward pass: less memory, about 1.46 times the work.",
     )
-    eval_every: int = Field(100, ge=0, description="Steps between evaluations; 0 = only before and after.")
-    eval_icons: int = Field(8, ge=1, description="Most icons per split that an evaluation looks at.")
+    eval_every: int = Field(
+        default=100,
+        ge=0,
+        description="Steps between evaluations; 0 = only before and after.",
+    )
+    eval_icons: int = Field(default=8, ge=1, description="Most icons per split that an evaluation looks at.")
     eval_sigmas: tuple[float, ...] = Field(
-        (0.1, 0.3, 0.5, 0.7, 0.9), min_length=1, description="Fixed sigmas of the evaluation, each in (0, 1)."
+        default=(0.1, 0.3, 0.5, 0.7, 0.9),
+        min_length=1,
+        description="Fixed sigmas of the evaluation, each in (0, 1).",
     )
     export: Literal["best", "last"] = Field(
-        "best", description="Adapter that is exported: lowest held-out loss, or that of the last step."
+        default="best",
+        description="Adapter that is exported: lowest held-out loss, or that of the last step.",
     )
-    checkpoint_every: int = Field(250, ge=1, description="Steps between checkpoints to resume from.")
+    checkpoint_every: int = Field(default=250, ge=1, description="Steps between checkpoints to resume from.")
     keep_checkpoints: int = Field(
-        2, ge=1, description="Newest checkpoints kept; the best by held-out loss is kept beside them."
+        default=2, ge=1, description="Newest checkpoints kept; the best by held-out loss is kept beside them."
     )
-    workers: int = Field(0, ge=0, le=16, description="Processes that read the cache ahead; 0 = none.")
-    tensorboard: bool = Field(True, description="Write TensorBoard event files into the work folder.")
+    workers: int = Field(default=0, ge=0, le=16, description="Processes that read the cache ahead; 0 = none.")
+    tensorboard: bool = Field(default=True, description="Write TensorBoard event files into the work folder.")
 
     @field_validator("resolution")
     @classmethod
@@ -132,7 +178,7 @@ PRESETS: dict[str, TrainingConfig] = {
         learning_rate=5e-3,
         schedule="cosine",
         warmup_steps=10,
-        t5_length=32,
+        t5_length=48,
         eval_every=60,
         eval_icons=16,
         checkpoint_every=60,
@@ -148,7 +194,9 @@ def preset(name: str, **overrides: Any) -> TrainingConfig:
         TrainingError: no such preset, no such field, or a value out of range.
     """
     if name not in PRESETS:
-        raise TrainingError(f"There is no training preset {name!r}: choose one of {', '.join(sorted(PRESETS))}.")
+        raise TrainingError(
+            f"There is no training preset {name!r}: choose one of {', '.join(sorted(PRESETS))}."
+        )
     return parse_config({**PRESETS[name].model_dump(), **overrides})
 
 
@@ -181,14 +229,15 @@ class TrainingRequest(BaseModel):
     store_root: str = Field(description="Root of the artifact store: a folder or an fsspec URL.")
     dataset_version: str = Field(description="Version id of the dataset in that store.")
     base: str = Field(description="Base model: a name of the registry or a folder in diffusers layout.")
-    config: TrainingConfig = Field(default_factory=TrainingConfig, description="How to train.")
+    config: TrainingConfig = Field(default=TrainingConfig(), description="How to train.")
     partition: str = Field(description="Scientific category, or a name for the library-wide adapter.")
     work_dir: str = Field(description="Scratch folder: cache and checkpoints; kept, so a rerun resumes.")
     cache_dir: str | None = Field(
-        None, description="Folder of locally built bases; `<work_dir>/cache` when unset."
+        default=None, description="Folder of locally built bases; `<work_dir>/cache` when unset."
     )
     resume_from: str | None = Field(
-        None, description="A checkpoint folder to go on from; unset: the newest of the same run, if any."
+        default=None,
+        description="A checkpoint folder to go on from; unset: the newest of the same run, if any.",
     )
     provenance: dict[str, Any] = Field(
         default_factory=dict,
@@ -234,7 +283,9 @@ class TrainingOutcome(BaseModel):
     heldout_loss_after: float | None = Field(description="The same, with the exported adapter.")
     trainable_parameters: int = Field(description="Parameters of the adapter.")
     seconds: float = Field(description="Wall time of the training steps, resumed parts included.")
-    resumed_from: int | None = Field(description="Step that this process went on from; null for a fresh start.")
+    resumed_from: int | None = Field(
+        description="Step that this process went on from; null for a fresh start."
+    )
     files: dict[str, int] = Field(description="Files of the version and their sizes in bytes.")
 
 

@@ -76,7 +76,7 @@ def _open_split(files: Sequence[Path]) -> IconSet:
     for record in _records(files, ["icon_id", "image", "caption", "captions", "weight"]):
         icon_id, caption = record["icon_id"], record.get("caption")
         variants = tuple(dict.fromkeys(text for text in (record.get("captions") or []) if text))
-        captions = tuple(dict.fromkeys([*([caption] if caption else []), *variants]))
+        captions: tuple[str, ...] = tuple(dict.fromkeys([*([caption] if caption else []), *variants]))
         weight = 1.0 if record.get("weight") is None else float(record["weight"])
         if not captions:
             raise TrainingError(f"Icon {icon_id} has no caption: rebuild the captions of its category.")
@@ -96,7 +96,7 @@ def _records(files: Sequence[Path], columns: Sequence[str]) -> Iterator[dict[str
             missing = {"icon_id", "image"} & set(columns) - set(present)
             if missing:
                 raise TrainingError(
-                    f"{path.name} lacks the column {', '.join(sorted(missing))}: it is no dataset of this project."
+                    f"{path.name} lacks the column {', '.join(sorted(missing))}: rebuild the dataset."
                 )
             for batch in file.iter_batches(batch_size=16, columns=present):
                 yield from batch.to_pylist()
@@ -158,7 +158,9 @@ class SamplePlan:
 
     def captions(self) -> list[str]:
         """Every distinct caption that any sample may have, sorted."""
-        texts = {text for icon in self.icons for text in (icon.captions if self.variants else icon.captions[:1])}
+        texts = {
+            text for icon in self.icons for text in (icon.captions if self.variants else icon.captions[:1])
+        }
         return sorted(texts | ({""} if self.caption_dropout else set()))
 
 

@@ -33,8 +33,11 @@ def fill_cache(
     device: torch.device,
     dtype: torch.dtype,
     progress: PhaseProgress,
-) -> None:
-    """Encode whatever the cache lacks; `progress(phase, done, total)` is called per entry."""
+) -> int:
+    """Encode whatever the cache lacks; `progress(phase, done, total)` is called per entry.
+
+    Returns how many of the captions encoded now are longer than the cache's T5 length, and so were cut.
+    """
     lacking = [(icon_set, cache.missing_images(icon_set.icons)) for icon_set in sets]
     if any(wanted for _, wanted in lacking):
         vae = load_vae(base).to(device)
@@ -47,8 +50,11 @@ def fill_cache(
     if texts:
         encoder = TextEncoder(base, device, dtype)
         cache.fill_texts(texts, encoder, lambda done, total: progress("captions", done, total))
+        cut = encoder.cut
         del encoder
         release(device)
+        return cut
+    return 0
 
 
 def load_vae(base: BaseModel) -> Any:
@@ -56,7 +62,9 @@ def load_vae(base: BaseModel) -> Any:
     from diffusers import AutoencoderKL
 
     with _readable(base, "VAE"):
-        vae = AutoencoderKL.from_pretrained(base.path, subfolder="vae", torch_dtype=torch.float32, **_hub(base))
+        vae = AutoencoderKL.from_pretrained(
+            base.path, subfolder="vae", torch_dtype=torch.float32, **_hub(base)
+        )
     return vae.eval().requires_grad_(False)
 
 
@@ -74,9 +82,10 @@ def scheduler_config(base: BaseModel) -> dict[str, Any]:
     from diffusers import FlowMatchEulerDiscreteScheduler
 
     with _readable(base, "scheduler"):
-        return dict(
-            FlowMatchEulerDiscreteScheduler.from_pretrained(base.path, subfolder="scheduler", **_hub(base)).config
+        config: Any = FlowMatchEulerDiscreteScheduler.load_config(
+            base.path, subfolder="scheduler", **_hub(base)
         )
+    return dict(config)
 
 
 def load_transformer(base: BaseModel, dtype: torch.dtype) -> Any:
@@ -91,7 +100,7 @@ def load_transformer(base: BaseModel, dtype: torch.dtype) -> Any:
 
 
 class TextEncoder:
-    """Both text encoders through FluxPipeline's own `encode_prompt`, so training text equals sampling text."""
+    """Both text encoders, through FluxPipeline's own `encode_prompt`: training text is sampling text."""
 
     def __init__(self, base: BaseModel, device: torch.device, dtype: torch.dtype) -> None:
         from diffusers import FluxPipeline
@@ -102,12 +111,16 @@ class TextEncoder:
             )
         for part in (pipeline.text_encoder, pipeline.text_encoder_2):
             part.eval().requires_grad_(False)
-        self.pipeline = pipeline.to(device)
+        self.pipeline: Any = pipeline.to(device)
+        self.cut = 0
+        """Captions seen that have more T5 tokens than were asked for."""
 
     def __call__(self, caption: str, t5_length: int) -> tuple[Tensor, Tensor]:
         """T5 states (t5_length, d) and pooled CLIP embedding (p,) of one caption."""
+        tokens = self.pipeline.tokenizer_2(caption, padding=False, truncation=False).input_ids
+        self.cut += len(tokens) > t5_length
         with torch.inference_mode():
-            t5, pooled, _ = self.pipeline.encode_prompt(caption, max_sequence_length=t5_length)
+            t5, pooled = self.pipeline.encode_prompt(caption, max_sequence_length=t5_length)[:2]
         return t5[0], pooled[0]
 
 

@@ -21,5 +21,5 @@ class NonFiniteError(TrainingError):
         )
 
 
-class CheckpointMismatch(TrainingError):
+class CheckpointMismatchError(TrainingError):
     """A checkpoint of another dataset, base or config; the message names what differs."""

@@ -67,7 +67,9 @@ def fixed_noise_loss(
     for start in range(0, len(pairs), batch_size):
         part = pairs[start : start + batch_size]
         means = [cache.load_image(icon)[0] for icon, _ in part]
-        noise = [fixed.noise(icon, index, mean.shape) for (icon, index), mean in zip(part, means, strict=True)]
+        noise = [
+            fixed.noise(icon, index, mean.shape) for (icon, index), mean in zip(part, means, strict=True)
+        ]
         text = cache.load_texts([icon.captions[0] for icon, _ in part]).to(device)
         sigma = torch.tensor([fixed.sigmas[index] for _, index in part], dtype=torch.float32)
         x = scale_latents(torch.stack(means).to(device), *scaling)
@@ -75,7 +77,9 @@ def fixed_noise_loss(
             values = flow_matching_loss(
                 transformer, x, torch.stack(noise).to(device), sigma.to(device), text, guidance
             ).tolist()
-        bad = [item for item, value in zip(part, values, strict=True) if value != value or value == float("inf")]
+        bad = [
+            item for item, value in zip(part, values, strict=True) if value != value or value == float("inf")
+        ]
         if bad:
             raise NonFiniteError(
                 "evaluation loss", step, [i.icon_id for i, _ in bad], [fixed.sigmas[s] for _, s in bad]

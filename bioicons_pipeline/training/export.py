@@ -118,12 +118,16 @@ def from_kohya(tensors: Mapping[str, Tensor], *, rank: int, width: int) -> tuple
         members = [(pattern, place) for pattern, (target, place, _) in _FUSED.items() if target == stem]
         sizes = [width] * 3 + [_MLP_RATIO * width] * (len(members) - 3)
         rows = [sum(sizes[:place]) for _, place in members]
-        present = [i for i, (_, place) in enumerate(members) if bool(up[rows[i] : rows[i] + sizes[place]].any())]
+        present = [
+            i for i, (_, place) in enumerate(members) if bool(up[rows[i] : rows[i] + sizes[place]].any())
+        ]
         if len(present) * rank != down.shape[0]:  # an untrained B is zero: fall back to leading places
             present = list(range(down.shape[0] // rank))
         for column, i in enumerate(present):
             part = slice(column * rank, (column + 1) * rank)
-            result |= _pair(members[i][0], number, down[part], up[rows[i] : rows[i] + sizes[members[i][1]], part])
+            result |= _pair(
+                members[i][0], number, down[part], up[rows[i] : rows[i] + sizes[members[i][1]], part]
+            )
         alphas.add(float(tensors[f"{name}.alpha"]) / len(present))
     if len(alphas) != 1:
         raise ValueError(f"several alphas in one file: {sorted(alphas)}")

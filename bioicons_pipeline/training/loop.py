@@ -119,7 +119,7 @@ def batches(source: BatchSource, first: int, last: int, workers: int) -> Iterato
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:
-    """Learning rate of optimizer step `step`, counted from 0; a pure function, so there is no state to save."""
+    """Learning rate of optimizer step `step`, from 0; a pure function, so there is no state to save."""
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
     if config.schedule == "constant":

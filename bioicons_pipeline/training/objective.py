@@ -52,7 +52,10 @@ def resolution_shift(image_tokens: int, scheduler_config: Mapping[str, Any]) -> 
     """
     if not scheduler_config.get("use_dynamic_shifting", False):
         return math.log(scheduler_config.get("shift", 1.0))
-    low, high = scheduler_config.get("base_image_seq_len", 256), scheduler_config.get("max_image_seq_len", 4096)
+    low, high = (
+        scheduler_config.get("base_image_seq_len", 256),
+        scheduler_config.get("max_image_seq_len", 4096),
+    )
     mu_low, mu_high = scheduler_config.get("base_shift", 0.5), scheduler_config.get("max_shift", 1.15)
     return mu_low + (mu_high - mu_low) * (image_tokens - low) / (high - low)
 

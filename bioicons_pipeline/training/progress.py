@@ -91,7 +91,9 @@ class Display:
         loss = sum(recent) / len(recent)
         speed_text = f"{self._rate:.1f} steps/s" if self._rate else ""
         memory = memory_text()
-        self._advance("training", state.step, self.steps, f"loss {loss:.4f}  lr {rate:.1e}  {speed_text}  {memory}")
+        self._advance(
+            "training", state.step, self.steps, f"loss {loss:.4f}  lr {rate:.1e}  {speed_text}  {memory}"
+        )
         if self._due(state.step == self.steps):
             left = (self.steps - state.step) / self._rate if self._rate else None
             self.send(
@@ -110,13 +112,17 @@ class Display:
 
     def evaluation(self, state: RunState, evaluation: dict[str, Any]) -> None:
         """Fixed-noise losses of one step."""
-        found = {split: evaluation[split]["loss"] if evaluation[split] else None for split in ("train", "heldout")}
+        found = {
+            split: evaluation[split]["loss"] if evaluation[split] else None for split in ("train", "heldout")
+        }
         heldout = "no held-out icons" if found["heldout"] is None else f"held-out {found['heldout']:.4f}"
         train = "" if found["train"] is None else f"train {found['train']:.4f}, "
         best = "  (best)" if state.best_step == state.step and state.step else ""
         if not self.quiet:
             self.console.print(
-                f"step {state.step:>5}: fixed-noise loss {train}{heldout}{best}", highlight=False, markup=False
+                f"step {state.step:>5}: fixed-noise loss {train}{heldout}{best}",
+                highlight=False,
+                markup=False,
             )
         self.send({"event": "evaluation", "step": state.step, **found})
 
@@ -132,7 +138,9 @@ class Display:
             left = ""
             if name == "training" and self._rate and done < total:
                 left = f"  {(total - done) / self._rate:.0f} s left"
-            self.console.print(f"{name} {done}/{total}  {facts}{left}".rstrip(), highlight=False, markup=False)
+            self.console.print(
+                f"{name} {done}/{total}  {facts}{left}".rstrip(), highlight=False, markup=False
+            )
             if name != "training":
                 self._last_line = time.monotonic()
 

@@ -79,14 +79,18 @@ def loss_curve(state: RunState, *, title: str, exported_step: int) -> bytes:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     steps = range(1, len(state.losses) + 1)
-    axes.plot(steps, state.losses, color="#9fb3c8", linewidth=0.8, alpha=0.6, label="each step (random noise)")
+    axes.plot(
+        steps, state.losses, color="#9fb3c8", linewidth=0.8, alpha=0.6, label="each step (random noise)"
+    )
     axes.plot(steps, running_mean(state.losses), color="#486581", linewidth=1.6, label="running mean")
     styles = {"train": ("#0b7285", "o", "training icons"), "heldout": ("#e8590c", "s", "held-out icons")}
     for split, (colour, marker, label) in styles.items():
         points = [(item["step"], item[split]["loss"]) for item in state.evaluations if item[split]]
         if points:
             xs, ys = zip(*points, strict=True)
-            axes.plot(xs, ys, color=colour, marker=marker, markersize=5, linewidth=2, label=f"{label}, fixed noise")
+            axes.plot(
+                xs, ys, color=colour, marker=marker, markersize=5, linewidth=2, label=f"{label}, fixed noise"
+            )
             axes.annotate(
                 f"{ys[0]:.3f} → {ys[-1]:.3f}",
                 (xs[-1], ys[-1]),
@@ -128,7 +132,9 @@ def loss_curve(state: RunState, *, title: str, exported_step: int) -> bytes:
 
 def _limits(state: RunState) -> tuple[float, float]:
     """From 0 to what shows the curves; a few steps with an extreme sigma may leave the picture."""
-    shown = [item[split]["loss"] for item in state.evaluations for split in ("train", "heldout") if item[split]]
+    shown = [
+        item[split]["loss"] for item in state.evaluations for split in ("train", "heldout") if item[split]
+    ]
     ordered = sorted(state.losses)
     shown.append(ordered[int(0.98 * (len(ordered) - 1))] if ordered else 1.0)
     return 0.0, 1.15 * max(shown)

@@ -6,9 +6,7 @@ setting refs (whoever asked does that after verifying the version).
 
 from __future__ import annotations
 
-import fcntl
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -18,8 +16,7 @@ import torch
 
 from bioicons_pipeline.store import Store
 from bioicons_pipeline.training import checkpoint as checkpoints
-from bioicons_pipeline.training import export, report
-from bioicons_pipeline.training.adapter import adapter_config, add_adapter, trainable
+from bioicons_pipeline.training.adapter import add_adapter
 from bioicons_pipeline.training.base_models import BaseModel, check_base, resolve_base
 from bioicons_pipeline.training.cache import EncodingCache, write_json
 from bioicons_pipeline.training.config import TrainingConfig, TrainingOutcome, TrainingRequest, digest
@@ -30,17 +27,20 @@ from bioicons_pipeline.training.encoders import (
     load_transformer,
     scheduler_config,
 )
-from bioicons_pipeline.training.errors import TrainingError
 from bioicons_pipeline.training.evaluate import FixedNoise
+from bioicons_pipeline.training.guards import enough_memory, only_one
 from bioicons_pipeline.training.loop import BatchSource, Trainer
 from bioicons_pipeline.training.objective import resolution_shift
 from bioicons_pipeline.training.progress import Display, Send, TensorBoardLog
+from bioicons_pipeline.training.publish import publish
 
 TRAINER_VERSION = 1
 """Part of a run's identity: raised when the same config would train another adapter."""
 
 
-def train(request: TrainingRequest, *, send: Send | None = None, quiet: bool = False) -> TrainingOutcome | None:
+def train(
+    request: TrainingRequest, *, send: Send | None = None, quiet: bool = False
+) -> TrainingOutcome | None:
     """Train as `request` says and commit the adapter's files; None on all processes but the main one.
 
     Running the same request again goes on where the last attempt stopped, or, when that one finished,
@@ -58,11 +58,11 @@ def train(request: TrainingRequest, *, send: Send | None = None, quiet: bool = F
             folder = checkout_dataset(request, work)
             base = resolve_base(request.base, request.cache_dir or work / "cache")
         train_set, heldout = open_dataset(folder)
-        identity = run_identity(request, base)
+        identity = run_identity(request, base, accelerator.num_processes)
         if request.resume_from is not None:  # refused before anything is encoded or written
             checkpoints.check_checkpoint(Path(request.resume_from).expanduser(), identity)
         run_dir = work / "runs" / digest(identity)[:16]
-        with _only_one(run_dir) if main else nullcontext():
+        with only_one(run_dir) if main else nullcontext():
             if main:
                 checkpoints.sweep(run_dir / "checkpoints")
                 write_json(run_dir / "identity.json", identity)
@@ -75,7 +75,7 @@ def train(request: TrainingRequest, *, send: Send | None = None, quiet: bool = F
             return publish(trainer, request, base, train_set, heldout, resumed)
 
 
-def run_identity(request: TrainingRequest, base: BaseModel) -> dict[str, Any]:
+def run_identity(request: TrainingRequest, base: BaseModel, processes: int) -> dict[str, Any]:
     """What makes two runs the same run; a checkpoint carries it and is refused where it differs."""
     return {
         "trainer": TRAINER_VERSION,
@@ -83,6 +83,8 @@ def run_identity(request: TrainingRequest, base: BaseModel) -> dict[str, Any]:
         "base": base.name,
         "base_fingerprint": base.fingerprint,
         "config": request.config.identity(),
+        # a step takes batch_size samples per process: with another number of them the data position differs
+        "processes": processes,
     }
 
 
@@ -138,8 +140,8 @@ def prepare(
         request_cache(request), f"{base.fingerprint}/{dtype}", config.resolution, config.t5_length
     )
     captions = {*plan.captions(), *(icon.captions[0] for split in fixed.values() for icon in split.icons)}
-    with _turn(accelerator), _enough_memory(config, "encoding images and captions"):
-        fill_cache(
+    with _turn(accelerator), enough_memory(config, "encoding images and captions"):
+        cut = fill_cache(
             cache,
             base,
             (train_set, IconSet(fixed["heldout"].icons, heldout.files)),
@@ -148,7 +150,11 @@ def prepare(
             dtype=dtype,
             progress=display.phase,
         )
-    with _enough_memory(config, "loading the transformer"):
+    if cut:
+        display.note(
+            f"{cut} captions are longer than t5_length = {config.t5_length} tokens: their end is cut off"
+        )
+    with enough_memory(config, "loading the transformer"):
         transformer = load_transformer(base, dtype).to(device)
         add_adapter(transformer, config)
         if config.gradient_checkpointing:
@@ -215,90 +221,11 @@ def _fit(trainer: Trainer, config: TrainingConfig, run_dir: Path, display: Displ
 
     trainer.on_step, trainer.on_evaluation = on_step, on_evaluation
     try:
-        with _enough_memory(config, "training"):
+        with enough_memory(config, "training"):
             trainer.fit()
     finally:
         if log:
             log.close()
-
-
-def publish(
-    trainer: Trainer,
-    request: TrainingRequest,
-    base: BaseModel,
-    train_set: IconSet,
-    heldout: IconSet,
-    resumed: int | None,
-) -> TrainingOutcome:
-    """Write the adapter's files and commit them as one version."""
-    state, config = trainer.state, request.config
-    step, tensors = trainer.exported()
-    about = {
-        "name": base.name,
-        "fingerprint": base.fingerprint,
-        "licence": base.licence.name,
-        "licence_url": base.licence.url,
-        "notice": base.licence.notice,
-    }
-    header = export.header(
-        base=about,
-        dataset_version=request.dataset_version,
-        config=config.identity(),
-        step=step,
-        provenance=request.provenance,
-        partition=request.partition,
-    )
-    lora = adapter_config(trainer.transformer)
-    facts = report.make_report(
-        state,
-        config,
-        exported_step=step,
-        base=about,
-        dataset={
-            "version": request.dataset_version,
-            "train_icons": len(train_set),
-            "heldout_icons": len(heldout),
-            "captions": len({text for icon in train_set.icons for text in icon.captions}),
-        },
-        adapter={
-            "parameters": sum(value.numel() for value in tensors.values()),
-            "modules": len(tensors) // 2,
-            "dtype": "float32",
-        },
-        provenance=request.provenance,
-        partition=request.partition,
-    )
-    title = f"{request.partition} on {base.name}: {len(train_set)} icons, {state.step} steps, rank {config.rank}"
-    files: dict[str, Any] = {
-        export.WEIGHTS_NAME: export.diffusers_file(tensors, lora, header),
-        export.COMFYUI_NAME: export.comfyui_file(
-            tensors, alpha=config.alpha, width=trainer.transformer.inner_dim, metadata=header
-        ),
-        report.CURVE_NAME: report.loss_curve(state, title=title, exported_step=step),
-    }
-    with tempfile.TemporaryDirectory(prefix="report-", dir=trainer.checkpoint_dir.parent) as folder:
-        write_json(Path(folder) / report.REPORT_NAME, facts)
-        files[report.REPORT_NAME] = (Path(folder) / report.REPORT_NAME).read_bytes()
-    version = Store(request.store_root).commit(files)
-    return TrainingOutcome(
-        version_id=version.id,
-        base=base.name,
-        base_fingerprint=base.fingerprint,
-        dataset_version=request.dataset_version,
-        partition=request.partition,
-        icons=len(train_set),
-        heldout_icons=len(heldout),
-        steps=state.step,
-        exported_step=step,
-        train_loss_before=facts["train_loss_before"],
-        train_loss_after=facts["train_loss_after"],
-        heldout_loss_before=facts["heldout_loss_before"],
-        heldout_loss_after=facts["heldout_loss_after"],
-        trainable_parameters=sum(value.numel() for value in trainable(trainer.transformer).values()),
-        seconds=state.seconds,
-        resumed_from=resumed,
-        files={entry.path: entry.size for entry in version.files},
-    )
 
 
 def _introduction(
@@ -324,55 +251,3 @@ def _turn(accelerator: Any) -> Iterator[None]:
     """The main process goes first, so that the others find what it made."""
     with accelerator.main_process_first():
         yield
-
-
-@contextmanager
-def _only_one(run_dir: Path) -> Iterator[None]:
-    """Hold this run's lock; the system frees it when the process ends, however it ends.
-
-    A POSIX record lock and no flock: processes that read the cache ahead would inherit a flock, and
-    outlive a killed trainer by some seconds.
-    """
-    run_dir.mkdir(parents=True, exist_ok=True)
-    with (run_dir / "lock").open("w") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise TrainingError(
-                f"Another process is training this very run (lock {run_dir / 'lock'}): wait for it or stop it."
-            ) from error
-        yield
-
-
-@contextmanager
-def _enough_memory(config: TrainingConfig, phase: str) -> Iterator[None]:
-    """Turn an out-of-memory error into one sentence with the setting to change."""
-    try:
-        yield
-    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
-        text = str(error).lower()
-        ours = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not ours and "out of memory" not in text and "can't allocate memory" not in text:
-            raise
-        raise TrainingError(f"Out of memory while {phase}: {memory_advice(config)}.") from error
-
-
-def memory_advice(config: TrainingConfig) -> str:
-    """Which setting to change, the one that helps most first."""
-    ways = []
-    if config.batch_size > 1:
-        half = config.batch_size // 2
-        ways.append(
-            f"set batch_size to {half} and accumulation to {config.accumulation * config.batch_size // half}"
-        )
-    if not config.gradient_checkpointing:
-        ways.append("set gradient_checkpointing to true")
-    if config.resolution > 512:
-        ways.append(f"set resolution to 512 (now {config.resolution})")
-    if config.t5_length > 128:
-        ways.append(f"set t5_length to 128 (now {config.t5_length}; sample with the same)")
-    if config.rank > 8:
-        ways.append(f"set rank to {config.rank // 2} (now {config.rank})")
-    return ", or ".join(ways) or "use a machine with more memory"
-
-

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from bioicons_pipeline.library.audit import Drawing
-from bioicons_pipeline.library.families import Member, shared_outlines
+from bioicons_pipeline.library.families import Member
+from bioicons_pipeline.library.likeness import shared_outlines
 from bioicons_pipeline.library.shape import ShapeIndex
 
 DATA = Path(__file__).parent / "data"
@@ -100,7 +101,9 @@ def family_pairs(members: Sequence[Member]) -> dict[str, list[Pair]]:
     """
     ids = [member.icon_id for member in members]
     table = _similarities([member.shape for member in members])
-    nearest = {tuple(sorted((row, int(table[row].argmax())))) for row in range(len(ids)) if table[row].max() > 0}
+    nearest = {
+        tuple(sorted((row, int(table[row].argmax())))) for row in range(len(ids)) if table[row].max() > 0
+    }
     upper = [(int(i), int(j)) for i, j in np.argwhere(np.triu(table, 1) > 0.80)]
     by_key: dict[str, list[int]] = {}
     for row, member in enumerate(members):
@@ -138,7 +141,9 @@ def audit_pairs(drawings: Sequence[Drawing]) -> dict[str, list[Pair]]:
     )
 
 
-def _strata(wanted: dict[str, tuple[Iterable[Pair], int]], ids: Sequence[str], salt: str) -> dict[str, list[Pair]]:
+def _strata(
+    wanted: dict[str, tuple[Iterable[Pair], int]], ids: Sequence[str], salt: str
+) -> dict[str, list[Pair]]:
     """Draw each stratum in turn; a pair that an earlier one has is not drawn again."""
     taken: set[Pair] = set()
     strata = {}

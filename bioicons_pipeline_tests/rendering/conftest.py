@@ -15,7 +15,7 @@ def pixels(png: bytes | None) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(png)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def forbidden_server():
     """(address, list of requests seen): the list must stay empty."""
     seen: list[str] = []
@@ -37,9 +37,9 @@ def forbidden_server():
     server.server_close()
 
 
-@pytest.fixture
-def secret_picture(tmp_path):
+@pytest.fixture(scope="module")
+def secret_picture(tmp_path_factory):
     """A pure red PNG: where it shows, a local file leaked."""
-    path = tmp_path / "secret.png"
+    path = tmp_path_factory.mktemp("secret") / "secret.png"
     Image.new("RGB", (64, 64), (255, 0, 0)).save(path)
     return path

@@ -21,7 +21,7 @@ def test_the_corpus_is_large_and_its_names_are_unique():
     assert all(case.expected <= values for case in CASES)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def outcomes(forbidden_server, secret_picture):
     """All results in one run, a harmless icon after each hostile one."""
     server, seen = forbidden_server
@@ -73,7 +73,15 @@ def test_normalised_svgs_are_inert(outcomes):
     for result in kept:
         text = result.svg.decode()
         lowered = re.sub(r"data:image/(png|jpeg|gif|webp|svg\+xml);base64,[A-Za-z0-9+/=]*", "", text.lower())
-        for forbidden in ("<script", "<!doctype", "<!entity", "<foreignobject", "@import", "@font-face", "<?"):
+        for forbidden in (
+            "<script",
+            "<!doctype",
+            "<!entity",
+            "<foreignobject",
+            "@import",
+            "@font-face",
+            "<?",
+        ):
             assert forbidden not in lowered, (result.key, forbidden)
         assert not re.search(r"<[^>]*\shref=\"(?!#|\")", lowered), result.key
         assert not re.search(r"<[^>]*\son\w+=", lowered), result.key

@@ -106,9 +106,8 @@ def test_removing_an_element_keeps_the_text_behind_it():
 
 
 def test_media_rules_of_a_light_screen_are_unwrapped_and_others_dropped():
-    sheet = (
-        "@media screen{.a{fill:red}} @media (prefers-color-scheme: dark){.a{fill:blue}} @media print{.b{}} .c{x:y}"
-    )
+    dark = "@media (prefers-color-scheme: dark){.a{fill:blue}}"
+    sheet = f"@media screen{{.a{{fill:red}}}} {dark} @media print{{.b{{}}}} .c{{x:y}}"
     text = tree(svg(f"<style>{sheet}</style>{RECT}")).find(f"{SVG}style").text
     assert ".a{fill:red}" in text and ".c{x:y}" in text
     assert "blue" not in text and "@" not in text

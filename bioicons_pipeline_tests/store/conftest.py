@@ -39,4 +39,4 @@ def store(request, tmp_path):
 @pytest.fixture
 def temporaries():
     """Finds unfinished files and folders below a folder."""
-    return lambda folder: [path for path in folder.rglob(".*")] if folder.exists() else []
+    return lambda folder: list(folder.rglob(".*")) if folder.exists() else []

@@ -100,7 +100,7 @@ def test_kill_at_moments_spread_over_the_whole_write(prepared, expected, tmp_pat
         assert writer.write(str(root), writer.NEW, writer.WEIGHTS_NEW) == expected
         assert check_complete(root) == {"icon_dataset": "new", "lora_weights": "new"}
         Store(root).sweep(older_than=-1)
-        assert [path for path in root.rglob(".*")] == []
+        assert list(root.rglob(".*")) == []
     # The moments reach from before the first switch to after the last one.
     states = [tuple(state.values()) for state in shown.values()]
     assert set(states) == {("old", "old"), ("new", "old"), ("new", "new")}

@@ -16,8 +16,18 @@ from bioicons_pipeline.training.data import open_dataset
 from bioicons_pipeline.training.tiny_base import TinySpec, build_tiny_base, make_tiny_pipeline
 from bioicons_pipeline_tests.training.making import commit_dataset, make_rows, write_split
 
-MINI = TinySpec(layers=1, single_layers=1, heads=2, head_dim=16, axes=(4, 6, 6), text_dim=32, pooled_dim=32, text_layers=1, vae_channels=(8, 8, 8, 8))
-"""The smallest pipeline with all the parts: under a megabyte of weights, a training step takes milliseconds."""
+MINI = TinySpec(
+    layers=1,
+    single_layers=1,
+    heads=2,
+    head_dim=16,
+    axes=(4, 6, 6),
+    text_dim=32,
+    pooled_dim=32,
+    text_layers=1,
+    vae_channels=(8, 8, 8, 8),
+)
+"""The smallest pipeline with all the parts: under a megabyte, a training step takes milliseconds."""
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -66,7 +76,9 @@ def mini_config() -> TrainingConfig:
 @pytest.fixture
 def icon_sets(tmp_path):
     """(train of 12, heldout of 3) on disk."""
-    return open_dataset(write_split(tmp_path / "dataset", make_rows(12, size=32), make_rows(3, size=32, start=12)))
+    return open_dataset(
+        write_split(tmp_path / "dataset", make_rows(12, size=32), make_rows(3, size=32, start=12))
+    )
 
 
 @pytest.fixture(scope="module")

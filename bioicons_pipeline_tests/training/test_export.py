@@ -55,10 +55,14 @@ def image(pipeline):
 # --- which modules ---
 
 
-@pytest.mark.parametrize(("targets", "per_double", "per_single"), [("attention", 8, 3), ("attention+ff", 12, 5)])
+@pytest.mark.parametrize(
+    ("targets", "per_double", "per_single"), [("attention", 8, 3), ("attention+ff", 12, 5)]
+)
 def test_only_the_chosen_modules_have_adapters(targets, per_double, per_single):
     pipeline, _, _, names = trained(targets, spec=replace(MINI, layers=2, single_layers=3))
-    adapted = {name.split(".lora_")[0] for name, _ in pipeline.transformer.named_parameters() if ".lora_" in name}
+    adapted = {
+        name.split(".lora_")[0] for name, _ in pipeline.transformer.named_parameters() if ".lora_" in name
+    }
     assert adapted == set(names)
     assert len(names) == 2 * per_double + 3 * per_single
     assert "proj_out" not in adapted and not any("norm" in name or "embed" in name for name in adapted)
@@ -85,7 +89,9 @@ def test_the_expected_modules_exist_in_the_full_size_model():
     with torch.device("meta"):
         model = FluxTransformer2DModel(guidance_embeds=True)
     linear = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
-    found = {kind: sum(bool(re.fullmatch(pattern, name)) for name in linear) for kind, pattern in TARGETS.items()}
+    found = {
+        kind: sum(bool(re.fullmatch(pattern, name)) for name in linear) for kind, pattern in TARGETS.items()
+    }
     assert found == {"attention": 19 * 8 + 38 * 3, "attention+ff": 19 * 12 + 38 * 5}
 
 
@@ -198,9 +204,19 @@ def test_diffusers_own_converter_reads_the_kohya_file_at_full_size():
     sizes |= {"net.0.proj": (width, 4 * width), "net.2": (4 * width, width)}
     modules = [
         *(f"transformer_blocks.0.attn.{part}" for part in ("to_q", "to_k", "to_v", "to_out.0")),
-        *(f"transformer_blocks.0.attn.{part}" for part in ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")),
-        *(f"transformer_blocks.0.{ff}.{part}" for ff in ("ff", "ff_context") for part in ("net.0.proj", "net.2")),
-        *(f"single_transformer_blocks.0.{part}" for part in ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")),
+        *(
+            f"transformer_blocks.0.attn.{part}"
+            for part in ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
+        ),
+        *(
+            f"transformer_blocks.0.{ff}.{part}"
+            for ff in ("ff", "ff_context")
+            for part in ("net.0.proj", "net.2")
+        ),
+        *(
+            f"single_transformer_blocks.0.{part}"
+            for part in ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")
+        ),
         "single_transformer_blocks.0.proj_out",
     ]
     generator = torch.Generator().manual_seed(0)
@@ -214,7 +230,9 @@ def test_diffusers_own_converter_reads_the_kohya_file_at_full_size():
     for module in modules:
         down, up = (read[f"transformer.{module}.lora_{part}.weight"] for part in "AB")
         probe = torch.randn(down.shape[1], 3, generator=generator)
-        ours = alpha / rank * tensors[f"{module}.lora_B.weight"] @ (tensors[f"{module}.lora_A.weight"] @ probe)
+        ours = (
+            alpha / rank * tensors[f"{module}.lora_B.weight"] @ (tensors[f"{module}.lora_A.weight"] @ probe)
+        )
         assert torch.allclose(up @ (down @ probe), ours, rtol=1e-4, atol=1e-2), module
 
 
@@ -230,7 +248,12 @@ def test_a_module_without_a_place_is_an_error_and_not_left_out():
 def test_header_says_where_the_adapter_comes_from(tmp_path):
     config = preset("tiny").identity()
     header = export.header(
-        base={"name": "flux1-dev", "fingerprint": "hub:x@y", "licence": "FLUX.1 [dev]", "notice": "non-commercial"},
+        base={
+            "name": "flux1-dev",
+            "fingerprint": "hub:x@y",
+            "licence": "FLUX.1 [dev]",
+            "notice": "non-commercial",
+        },
         dataset_version="d" * 64,
         config=config,
         step=240,

@@ -5,7 +5,7 @@ checked against encodings made here, directly from the picture and the text.
 """
 
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 
 import pytest
 import torch
@@ -53,14 +53,14 @@ def make_source(cache, config, icon_set, **options):
 def truth(mini_pipeline, mini_config):
     """Functions that encode a picture and a text directly, with the base and nothing of the cache."""
 
-    @lru_cache(maxsize=None)
+    @cache
     def image(png):
         pixels = decode_png(png, mini_config.resolution, "truth")
         with torch.inference_mode():
             posterior = mini_pipeline.vae.encode(pixels[None]).latent_dist
         return posterior.mean[0], posterior.std[0]
 
-    @lru_cache(maxsize=None)
+    @cache
     def text(caption):
         with torch.inference_mode():
             t5, pooled, _ = mini_pipeline.encode_prompt(caption, max_sequence_length=mini_config.t5_length)
@@ -208,6 +208,35 @@ def test_a_damaged_entry_is_encoded_again(damage, icon_sets, mini_base, mini_con
     assert path.read_bytes() == sound
 
 
+def test_images_are_encoded_in_fp32_whatever_the_rest_is(icon_sets, mini_base, mini_config, tmp_path):
+    """A bf16 run under autocast caches the very bytes of a fp32 run: the VAE is never in bf16."""
+    train, _ = icon_sets
+    files = []
+    for dtype in (torch.float32, torch.bfloat16):
+        cache = EncodingCache(tmp_path / str(dtype), mini_base.fingerprint, 32, mini_config.t5_length)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+            fill_cache(
+                cache,
+                mini_base,
+                [train],
+                ["a"],
+                device=torch.device("cpu"),
+                dtype=dtype,
+                progress=lambda *_: None,
+            )
+        mean, std = cache.load_image(train.icons[0])
+        assert mean.dtype == std.dtype == torch.float32 and mean.shape == (16, 4, 4)
+        assert cache.load_text("a")[0].dtype == dtype
+        files.append([cache.path(cache.image_key(icon)).read_bytes() for icon in train.icons])
+    assert files[0] == files[1]
+
+
+def test_captions_that_are_too_long_are_counted(icon_sets, mini_base, mini_config, tmp_path):
+    cache = make_cache(tmp_path, mini_base, mini_config)
+    options = {"device": torch.device("cpu"), "dtype": torch.float32, "progress": lambda *_: None}
+    assert fill_cache(cache, mini_base, [], ["a cell", "cell " * 39, "cell " * 40], **options) == 1
+
+
 def test_a_complete_cache_loads_no_encoder(icon_sets, mini_base, mini_config, tmp_path):
     train, _ = icon_sets
     cache = make_cache(tmp_path, mini_base, mini_config)
@@ -246,7 +275,10 @@ def icons(count, weights=None):
 
 
 def test_the_plan_is_a_function_of_seed_and_index():
-    a, b = SamplePlan(icons(7), seed=3, caption_dropout=0.3), SamplePlan(icons(7), seed=3, caption_dropout=0.3)
+    a, b = (
+        SamplePlan(icons(7), seed=3, caption_dropout=0.3),
+        SamplePlan(icons(7), seed=3, caption_dropout=0.3),
+    )
     forwards = [a[i] for i in range(50)]
     backwards = [b[i] for i in reversed(range(50))][::-1]
     assert forwards == backwards

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from bioicons_pipeline.training import checkpoint as checkpoints
-from bioicons_pipeline.training import progress, run
+from bioicons_pipeline.training import guards, progress, run
 from bioicons_pipeline.training.checkpoint import Checkpoint, RunState, load_checkpoint, save_checkpoint
-from bioicons_pipeline.training.errors import CheckpointMismatch, TrainingError
+from bioicons_pipeline.training.errors import CheckpointMismatchError, TrainingError
 from bioicons_pipeline_tests.training.making import commit_dataset, make_rows
 
 
@@ -99,8 +99,6 @@ def assert_same_run(a: Checkpoint, b: Checkpoint):
     assert (a.state.best_step, a.state.best_loss) == (b.state.best_step, b.state.best_loss)
 
 
-
-
 @pytest.fixture(scope="module")
 def uninterrupted(make_request):
     """(request, outcome) of the run that nobody killed, in a work folder of its own."""
@@ -164,25 +162,33 @@ def test_newest_and_best_are_kept(make_request):
     assert state.best_step == min(losses, key=losses.get) and state.best_loss == min(losses.values())
 
 
-def test_another_dataset_base_or_config_is_refused_by_name(uninterrupted, make_request, mini_folder, tmp_path):
+def test_another_dataset_base_or_config_is_refused_by_name(
+    uninterrupted, make_request, mini_folder, tmp_path
+):
     request, _ = uninterrupted
     path = str(checkpoints.checkpoints(run_dir(request) / "checkpoints")[-1])
 
-    with pytest.raises(CheckpointMismatch, match=r"config\.learning_rate: 0\.005 there, 0\.001 here") as caught:
-        run.train(make_request(work="x", learning_rate=1e-3).model_copy(update={"resume_from": path}), quiet=True)
+    with pytest.raises(
+        CheckpointMismatchError, match=r"config\.learning_rate: 0\.005 there, 0\.001 here"
+    ) as caught:
+        run.train(
+            make_request(work="x", learning_rate=1e-3).model_copy(update={"resume_from": path}), quiet=True
+        )
     assert "rank" not in str(caught.value)
 
     from bioicons_pipeline.store import Store
 
     other = commit_dataset(Store(request.store_root), make_rows(5, size=32))
     foreign = request.model_copy(update={"dataset_version": other, "resume_from": path})
-    with pytest.raises(CheckpointMismatch, match=f"dataset_version: {request.dataset_version} there, {other} here"):
+    with pytest.raises(
+        CheckpointMismatchError, match=f"dataset_version: {request.dataset_version} there, {other} here"
+    ):
         run.train(foreign, quiet=True)
 
     base = tmp_path / "another-base"
     shutil.copytree(mini_folder, base)
     (base / "NOTE").write_text("other content")
-    with pytest.raises(CheckpointMismatch, match=r"base: .* there, another-base here; base_fingerprint"):
+    with pytest.raises(CheckpointMismatchError, match=r"base: .* there, another-base here; base_fingerprint"):
         run.train(request.model_copy(update={"base": str(base), "resume_from": path}), quiet=True)
 
 
@@ -204,7 +210,7 @@ def test_the_same_run_twice_at_once_is_refused(uninterrupted):
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        with run._only_one(run_dir(request)):
+        with guards.only_one(run_dir(request)):
             os.write(writer, b"locked")
             signal.pause()
     try:
@@ -248,7 +254,7 @@ def test_a_damaged_file_is_refused(tmp_path):
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
-    with pytest.raises(TrainingError, match="optimizer.safetensors is damaged"):
+    with pytest.raises(TrainingError, match=r"optimizer\.safetensors is damaged"):
         load_checkpoint(path, {})
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 
 from bioicons_pipeline.store import Store
-from bioicons_pipeline.training import loop, objective, run
+from bioicons_pipeline.training import guards, loop, objective, run
 from bioicons_pipeline.training.errors import NonFiniteError, TrainingError
 from bioicons_pipeline.training.evaluate import FixedNoise, fixed_noise_loss
 from bioicons_pipeline.training.loop import learning_rate
@@ -125,10 +126,21 @@ def test_the_committed_adapter_is_the_trained_one(finished, mini_pipeline, mini_
     pipeline = FluxPipeline.from_pretrained(str(mini_folder))
     pipeline.load_lora_weights(str(folder), weight_name="pytorch_lora_weights.safetensors")
     assert request.config.alpha != request.config.rank
+    for name in ("pytorch_lora_weights.safetensors", "comfyui_lora.safetensors"):
+        with safe_open(folder / name, "pt") as file:
+            header = file.metadata()
+        assert header["dataset_version"] == request.dataset_version
+        assert header["base_fingerprint"] == outcome.base_fingerprint
+        assert header["upstream_commit"] == "f3f18b86" and header["trigger"] == "bioicons style"
+        assert json.loads(header["licence_mix"]) == {"CC0-1.0": 15}
+        assert json.loads(header["config"]) == request.config.identity()
+        assert header["steps"] == str(outcome.exported_step)
     loss = evaluate_with(pipeline.transformer, request, "heldout")
     assert loss == pytest.approx(outcome.heldout_loss_after, abs=1e-6)
     pipeline.disable_lora()
-    assert evaluate_with(pipeline.transformer, request, "heldout") == pytest.approx(outcome.heldout_loss_before, abs=1e-6)
+    assert evaluate_with(pipeline.transformer, request, "heldout") == pytest.approx(
+        outcome.heldout_loss_before, abs=1e-6
+    )
 
 
 def evaluate_with(transformer, request, split):
@@ -155,7 +167,7 @@ def evaluate_with(transformer, request, split):
 
 
 def test_the_same_training_gives_the_same_version(finished, make_request):
-    request, outcome = finished
+    _, outcome = finished
     again = run.train(make_request(tensorboard=False), quiet=True)
     assert again.version_id == outcome.version_id
     assert run.train(make_request(seed=1), quiet=True).version_id != outcome.version_id
@@ -206,11 +218,19 @@ def trainer_of(request, tmp_path) -> loop.Trainer:
     )
 
 
-def test_the_adapter_stays_fp32_under_bf16_autocast(make_request, tmp_path):
-    """Real steps under bf16: parameters, gradients and Adam's moments are fp32, the matrix products bf16."""
+@pytest.fixture
+def fresh_accelerate():
+    """accelerate keeps one precision per process; this test wants another."""
     from accelerate.state import AcceleratorState
 
     AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)
+
+
+@pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
+def test_the_adapter_stays_fp32_under_bf16_autocast(fresh_accelerate, make_request, tmp_path):
+    """Real steps under bf16: parameters, gradients and Adam's moments are fp32, the matrix products bf16."""
     trainer = trainer_of(make_request(mixed_precision="bf16", steps=4, warmup_steps=0), tmp_path)
     seen = set()
     trainer.transformer.proj_out.register_forward_hook(lambda module, args, out: seen.add(out.dtype))
@@ -224,7 +244,6 @@ def test_the_adapter_stays_fp32_under_bf16_autocast(make_request, tmp_path):
     trainer.optimizer.step = step
     before = {name: value.detach().clone() for name, value in trainer.parameters.items()}
     trainer.fit()
-    AcceleratorState._reset_state(True)
     assert seen == {torch.bfloat16}
     assert gradients == {torch.float32, None}
     assert {value.dtype for value in trainer.parameters.values()} == {torch.float32}
@@ -289,7 +308,9 @@ def test_learning_rate_schedules(mini_config):
         return [learning_rate(config, step) for step in range(10)]
 
     assert rates(schedule="constant") == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 1, 1, 1])
-    assert rates(schedule="linear") == pytest.approx([0.25, 0.5, 0.75, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
+    assert rates(schedule="linear") == pytest.approx(
+        [0.25, 0.5, 0.75, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6]
+    )
     cosine = rates(schedule="cosine")
     assert cosine[4] == 1 and cosine[7] == pytest.approx(0.5) and 0 < cosine[9] < 0.1
 
@@ -305,7 +326,11 @@ def test_a_loss_that_is_not_finite_stops_with_step_icons_and_sigma(make_request,
     def poisoned(transformer, x, noise, sigma, text, guidance):
         losses = original(transformer, x, noise, sigma, text, guidance)
         calls.append(sigma)
-        return torch.where(torch.arange(len(losses)) == 1, losses * float("nan"), losses) if len(calls) == 3 else losses
+        return (
+            torch.where(torch.arange(len(losses)) == 1, losses * float("nan"), losses)
+            if len(calls) == 3
+            else losses
+        )
 
     monkeypatch.setattr(loop, "flow_matching_loss", poisoned)
     with pytest.raises(NonFiniteError) as caught:
@@ -345,15 +370,19 @@ def test_out_of_memory_says_which_setting_to_change(error, make_request, monkeyp
         raise error
 
     monkeypatch.setattr(run.Trainer, "train_step", fail)
-    with pytest.raises(TrainingError, match="while training: set batch_size to 1 and accumulation to 2") as caught:
+    with pytest.raises(
+        TrainingError, match="while training: set batch_size to 1 and accumulation to 2"
+    ) as caught:
         run.train(make_request(), quiet=True)
     assert "gradient_checkpointing to true" in str(caught.value)
 
 
 def test_memory_advice_offers_what_is_left(mini_config):
-    advice = run.memory_advice(mini_config.model_copy(update={"batch_size": 1, "gradient_checkpointing": True}))
+    advice = guards.memory_advice(
+        mini_config.model_copy(update={"batch_size": 1, "gradient_checkpointing": True})
+    )
     assert advice == "use a machine with more memory"
-    assert "resolution to 512" in run.memory_advice(mini_config.model_copy(update={"resolution": 1024}))
+    assert "resolution to 512" in guards.memory_advice(mini_config.model_copy(update={"resolution": 1024}))
 
 
 def test_other_runtime_errors_are_not_disguised(make_request, monkeypatch):

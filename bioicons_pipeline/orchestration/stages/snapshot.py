@@ -66,11 +66,8 @@ def snapshot(
         "icons_by_category": by_category,
         "refused": [{"path": entry.path, "reason": entry.reason} for entry in tree.refused],
     }
-    files: dict = {}
-    for done, (path, data) in enumerate(tree.read_all(), start=1):
-        files[f"icons/{path}"] = store.put_blob(data)
-        if progress:
-            progress(done, len(paths))
+    # Blob by blob: a library may hold gigabytes, and memory must not.
+    files: dict = {f"icons/{path}": store.put_blob(data) for path, data in tree.read_all()}
     starter_link = "bioicons_pipeline/starter_library/static/icons/"
     permalinks = {path: starter_link + path if source == STARTER else tree.permalink(path) for path in svgs}
     files["snapshot.json"] = to_json({**facts, "permalinks": permalinks})

@@ -1,0 +1,94 @@
+"""A finished run's files, committed to the store as one version.
+
+Belongs here: which files, from which step, with which provenance. Does not belong here: their formats
+(export, report), and refs: whoever asked for the training sets those after verifying the version.
+"""
+
+from __future__ import annotations
+
+from bioicons_pipeline.store import Store
+from bioicons_pipeline.training import export, report
+from bioicons_pipeline.training.adapter import adapter_config, trainable
+from bioicons_pipeline.training.base_models import BaseModel
+from bioicons_pipeline.training.cache import json_bytes
+from bioicons_pipeline.training.config import TrainingOutcome, TrainingRequest
+from bioicons_pipeline.training.data import IconSet
+from bioicons_pipeline.training.loop import Trainer
+
+
+def publish(
+    trainer: Trainer,
+    request: TrainingRequest,
+    base: BaseModel,
+    train_set: IconSet,
+    heldout: IconSet,
+    resumed: int | None,
+) -> TrainingOutcome:
+    """Write the adapter's files and commit them as one version."""
+    state, config = trainer.state, request.config
+    step, tensors = trainer.exported()
+    about = {
+        "name": base.name,
+        "fingerprint": base.fingerprint,
+        "licence": base.licence.name,
+        "licence_url": base.licence.url,
+        "notice": base.licence.notice,
+    }
+    header = export.header(
+        base=about,
+        dataset_version=request.dataset_version,
+        config=config.identity(),
+        step=step,
+        provenance=request.provenance,
+        partition=request.partition,
+    )
+    lora = adapter_config(trainer.transformer)
+    facts = report.make_report(
+        state,
+        config,
+        exported_step=step,
+        base=about,
+        dataset={
+            "version": request.dataset_version,
+            "train_icons": len(train_set),
+            "heldout_icons": len(heldout),
+            "captions": len({text for icon in train_set.icons for text in icon.captions}),
+        },
+        adapter={
+            "parameters": sum(value.numel() for value in tensors.values()),
+            "modules": len(tensors) // 2,
+            "dtype": "float32",
+        },
+        provenance=request.provenance,
+        partition=request.partition,
+    )
+    name = request.partition.replace("_", " ")
+    title = f"{name} on {base.name}: {len(train_set)} icons, {state.step} steps, rank {config.rank}"
+    files = {
+        export.WEIGHTS_NAME: export.diffusers_file(tensors, lora, header),
+        export.COMFYUI_NAME: export.comfyui_file(
+            tensors, alpha=config.alpha, width=trainer.transformer.inner_dim, metadata=header
+        ),
+        report.REPORT_NAME: json_bytes(facts),
+        report.CURVE_NAME: report.loss_curve(state, title=title, exported_step=step),
+    }
+    version = Store(request.store_root).commit(files)
+    return TrainingOutcome(
+        version_id=version.id,
+        base=base.name,
+        base_fingerprint=base.fingerprint,
+        dataset_version=request.dataset_version,
+        partition=request.partition,
+        icons=len(train_set),
+        heldout_icons=len(heldout),
+        steps=state.step,
+        exported_step=step,
+        train_loss_before=facts["train_loss_before"],
+        train_loss_after=facts["train_loss_after"],
+        heldout_loss_before=facts["heldout_loss_before"],
+        heldout_loss_after=facts["heldout_loss_after"],
+        trainable_parameters=sum(value.numel() for value in trainable(trainer.transformer).values()),
+        seconds=state.seconds,
+        resumed_from=resumed,
+        files={entry.path: entry.size for entry in version.files},
+    )

@@ -1,0 +1,156 @@
+"""Families, the split, and the licence audit, on drawings made for the purpose."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bioicons_pipeline.library.families import Link, Member, group, stem_of
+from bioicons_pipeline.library.records import icon_id
+from bioicons_pipeline.library.split import HELDOUT, assign, chance
+from bioicons_pipeline_tests.library.library_of import BEAKER, FISH, LEAF, STAR, SVG, drawing, manifest_of, row
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("cuvette-pink", "cuvette"),
+        ("Veins_32_1", "veins"),
+        ("petriDish2", "petri dish"),
+        ("light_green_bottle", "bottle"),
+        ("emptycell-vacuole- (11)", "emptycell vacuole"),
+        ("red", "red"),
+        ("42", "42"),
+        ("клетка_2", "клетка"),
+    ],
+)
+def test_stems(name, stem):
+    assert stem_of(name) == stem
+
+
+def families_of(files: dict[str, bytes], **more) -> list[set[str]]:
+    df = manifest_of(files, **more)
+    names = df.groupby("family_id")["source_path"].apply(lambda paths: {p.rsplit("/", 1)[1][:-4] for p in paths})
+    return sorted(names, key=sorted)
+
+
+def mirrored(path: str) -> bytes:
+    return SVG.format(
+        f'<g transform="translate(60 0) scale(-1 1)"><path d="{path}" fill="#3a7" stroke="#222" stroke-width="2"/></g>'
+    ).encode()
+
+
+def test_colour_number_and_mirror_variants_are_one_family_and_others_are_not():
+    files = {
+        "cc-0/A/Bo/fish-red.svg": drawing(FISH, "#c33"),
+        "cc-0/A/Bo/fish-blue.svg": drawing(FISH, "#33c"),
+        "cc-0/A/Bo/fish_2.svg": drawing(STAR),
+        "cc-by-4.0/B/Cy/leaf.svg": drawing(LEAF),
+        "cc-by-4.0/B/Di/other.svg": mirrored(LEAF),
+        "cc-0/A/Bo/beaker.svg": drawing(BEAKER),
+        "cc-0/A/Cy/fish.svg": SVG.format('<rect x="4" y="20" width="50" height="9" fill="#777"/>').encode(),
+    }
+    found = families_of(files)
+    assert {"fish-red", "fish-blue", "fish_2"} in found
+    assert {"leaf", "other"} in found
+    assert {"beaker"} in found
+    assert {"fish"} in found  # another author's
+
+
+def member(number: int, stem: str, category: str = "A") -> Member:
+    path = f"cc-0/{category}/Bo/{stem}_{number}.svg"
+    return Member(icon_id(path), path, f"{stem}_{number}", "Bo", category, None)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 400), min_size=1, max_size=60, unique=True), st.data())
+def test_newcomers_move_no_family_to_the_other_side(stems, data):
+    """Whatever joins, in whatever order, with the families formed by name."""
+    letters = ["".join(chr(97 + int(digit)) for digit in str(stem)) for stem in stems]
+    old = [member(n, stem) for stem in letters for n in range(2)]
+    newcomers = [member(n + 5, data.draw(st.sampled_from([*letters, "new", "other"]))) for n in range(6)]
+
+    def sides(members, previous=None):
+        by_key: dict[str, list[int]] = {}
+        for n, one in enumerate(members):
+            by_key.setdefault(one.key, []).append(n)
+        families = assign(list(by_key.values()), members, [True] * len(members), 0.1, previous)
+        return {members[n].icon_id: (f.family_id, f.split) for f in families for n in f.rows}
+
+    before = sides(old)
+    pinned = sides([*newcomers, *old], before)
+    assert {key: pinned[key] for key in before} == before
+    if sum(chance(one.key) < 0.1 for one in old):  # chance held something out: no stand-in is needed
+        free = sides([*newcomers, *old])
+        assert {key: free[key] for key in before} == before
+
+
+def test_every_larger_category_has_something_held_out_and_the_share_is_kept():
+    members = [member(0, "".join(chr(97 + int(d)) for d in str(n)), c) for c in ("A", "B", "C") for n in range(400)]
+    families = assign([[n] for n in range(len(members))], members, [True] * len(members), 0.1)
+    for category in ("A", "B", "C"):
+        held = [f for f in families if f.category == category and f.split == HELDOUT]
+        assert 20 <= len(held) <= 60
+    few = [m for m in members if chance(m.key) >= 0.1][:12]
+    assert sum(f.split == HELDOUT for f in assign([[n] for n in range(12)], few, [True] * 12, 0.1)) == 1
+    assert not any(f.split == HELDOUT for f in assign([[n] for n in range(12)], few, [True] * 12, 0.0))
+
+
+def test_a_bridge_between_the_two_sides_joins_only_one():
+    links = [Link(0, 2, 0.99, "looks alike"), Link(1, 2, 0.98, "looks alike")]
+    assert group(3, links) == [[0, 1, 2]]
+    assert group(3, links, ["train", "heldout", None]) == [[0, 2], [1]]
+
+
+def test_the_previous_manifest_is_kept_to():
+    files = {f"cc-0/A/Bo/{name}.svg": drawing(path) for name, path in {"a": FISH, "b": STAR, "c": LEAF}.items()}
+    first = manifest_of(files)
+    swapped = {
+        r["icon_id"]: (r["family_id"], "heldout" if r["split"] == "train" else "train")
+        for r in first.to_dict("records")
+    }
+    second = manifest_of({**files, "cc-0/A/Bo/a_2.svg": drawing(BEAKER)}, previous=swapped)
+    for r in second.to_dict("records"):
+        expected = swapped.get(r["icon_id"]) or swapped[icon_id("cc-0/A/Bo/a.svg")]
+        assert (r["family_id"], r["split"]) == expected
+
+
+RIM = '<path d="{}" fill="none" stroke="#555"/>'
+PARTS = [BEAKER, FISH, STAR, LEAF]
+
+
+def test_the_audit_finds_contained_parts_and_recoloured_copies():
+    jagged = [
+        "M" + " ".join(f"{30 + r * np.cos(a):.2f} {30 + r * np.sin(a):.2f}" for a, r in zip(
+            np.linspace(0, 6, 12), np.random.default_rng(seed).uniform(8, 28, 12), strict=True)) + "Z"
+        for seed in range(5)
+    ]  # fmt: skip
+    inside = "".join(f'<path d="{path}" fill="#4a{n}"/>' for n, path in enumerate(jagged))
+    host = f'<g transform="translate(30 30) scale(.3)">{inside}</g>'
+    files = {
+        "cc-by-3.0/M/Servier/bacterium.svg": SVG.format(inside).encode(),
+        "cc-0/H/Fang/gut.svg": SVG.format(f'<rect width="60" height="30" fill="#eee"/>{host}').encode(),
+        "cc-by-sa-4.0/H/Servier/syringe.svg": drawing(LEAF, "#eee", '<path d="M10 50L30 30" stroke="#000"/>'),
+        "cc-0/H/Va/syringe_blood.svg": drawing(LEAF, "#e22", '<path d="M10 50L30 30" stroke="#000"/>'),
+        "cc-0/H/Bo/fish.svg": drawing(FISH),
+        "None/H/Bo/star.svg": drawing(STAR, "#111"),
+        "mit/H/Bo/star_copy.svg": drawing(STAR, "#222"),
+    }
+    df = manifest_of(files)
+    gut = row(df, "cc-0/H/Fang/gut.svg")
+    assert (gut["spdx"], gut["folder_spdx"]) == ("CC-BY-3.0", "CC0-1.0")
+    assert gut["licence_origin"] == "cc-by-3.0/M/Servier/bacterium.svg"
+    assert gut["licence_origin_author"] == "Servier"
+    assert "5 outlines in common, 100%" in gut["licence_evidence"]
+    copy = row(df, "cc-0/H/Va/syringe_blood.svg")
+    assert copy["exclusion_reason"] == "licence_not_in_preset"
+    assert "shape: similarity" in copy["licence_evidence"]
+    assert row(df, "mit/H/Bo/star_copy.svg")["exclusion_reason"] == "unlicensed"
+    assert row(df, "cc-0/H/Bo/fish.svg")["licence_origin"] is None
+    assert row(df, "cc-by-3.0/M/Servier/bacterium.svg")["licence_origin"] is None
+    from bioicons_pipeline.library import credits
+    from bioicons_pipeline.library.curation import CurationRules
+
+    assert "it contains cc-by-3.0/M/Servier/bacterium.svg by Servier" in credits.attribution_csv(df)
+    trusting = manifest_of(files, rules=CurationRules(audit_licences=False))
+    assert row(trusting, "cc-0/H/Fang/gut.svg")["spdx"] == "CC0-1.0"

@@ -1,0 +1,108 @@
+"""The config: documented, validated, frozen; presets; requests from JSON. Without torch."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from bioicons_pipeline.training.config import (
+    NOT_IN_IDENTITY,
+    PRESETS,
+    TrainingConfig,
+    TrainingOutcome,
+    TrainingRequest,
+    parse_config,
+    parse_request,
+    preset,
+)
+from bioicons_pipeline.training.errors import TrainingError
+
+
+def test_config_and_bases_import_without_anything_heavy():
+    code = (
+        "import sys; import bioicons_pipeline.training.config, bioicons_pipeline.training.base_models as b;"
+        "[b.check_base(n) for n in ('flux-tiny',)];"
+        "print([m for m in ('torch', 'diffusers', 'transformers', 'peft', 'accelerate', 'dagster', "
+        "'huggingface_hub', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("model", [TrainingConfig, TrainingRequest, TrainingOutcome])
+def test_every_field_is_documented(model):
+    assert [name for name, field in model.model_fields.items() if not field.description] == []
+
+
+def test_config_is_frozen_and_knows_no_other_fields():
+    with pytest.raises(ValidationError):
+        TrainingConfig().rank = 3  # type: ignore[misc]
+    with pytest.raises(TrainingError, match="colour: Extra inputs"):
+        parse_config({"colour": 1})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("resolution", 100, "resolution: must be a multiple of 16"),
+        ("rank", 0, "rank: Input should be greater than or equal to 1"),
+        ("targets", "everything", "targets: Input should be 'attention' or 'attention.ff'"),
+        ("learning_rate", 0, "learning_rate: Input should be greater than 0"),
+        ("caption_dropout", 1.5, "caption_dropout: Input should be less than or equal to 1"),
+        ("t5_length", 513, "t5_length"),
+        ("eval_sigmas", [0.5, 1.0], r"every sigma must lie in \(0, 1\)"),
+        ("warmup_steps", 1000, r"warmup_steps \(1000\) must be less than steps \(1000\)"),
+        ("timestep_sampling", "sometimes", "timestep_sampling"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence_that_names_the_field(field, value, message):
+    with pytest.raises(TrainingError, match=message) as caught:
+        parse_config({field: value})
+    assert "\n" not in str(caught.value)
+
+
+def test_presets():
+    assert {"tiny", "flux-dev"} <= set(PRESETS)
+    dev = preset("flux-dev")
+    assert (dev.resolution, dev.rank, dev.learning_rate, dev.steps) == (1024, 16, 1e-4, 1000)
+    assert dev.t5_length == 512 and dev.guidance == 1.0
+    assert preset("tiny").steps >= 200 and preset("tiny", steps=7, warmup_steps=1).steps == 7
+    with pytest.raises(TrainingError, match="choose one of flux-dev, tiny"):
+        preset("gigantic")
+    with pytest.raises(TrainingError, match="rank"):
+        preset("tiny", rank=-1)
+
+
+def test_identity_leaves_out_what_changes_nothing():
+    config = TrainingConfig()
+    assert set(config.model_dump()) - set(config.identity()) == set(NOT_IN_IDENTITY)
+    json.dumps(config.identity())
+
+
+def test_request_round_trip():
+    request = TrainingRequest(
+        store_root="s3://bucket/x",
+        dataset_version="v",
+        base="flux-tiny",
+        config=preset("tiny", seed=3),
+        partition="Zoë's cells",
+        work_dir="/w",
+        provenance={"licence_mix": {"CC0-1.0": 3}},
+    )
+    assert parse_request(request.to_json()) == request
+    assert parse_request(json.loads(request.to_json())) == request
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not valid"),
+        ("{}", "store_root: Field required"),
+        ({"store_root": "s", "nonsense": 1}, "nonsense: Extra inputs"),
+    ],
+)
+def test_bad_requests(text, message):
+    with pytest.raises(TrainingError, match=message):
+        parse_request(text)
