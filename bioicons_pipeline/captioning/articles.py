@@ -30,8 +30,10 @@ _PLURAL = frozenset(
     "flagella foci villi ova fungi nuclei vertebrae papillae iPSCs scissors glasses sunglasses sweets fries beans neurons "
     "adipocytes lens_ eons pains veins fibrins proteins neurotoxins ions receptors gens ribbons".split()
 )
+_SPOKEN = frozenset("SARS GROMACS FASTQ BLOSUM62 PubChem PyTorch OpenMM BAM PacBio ReLU MiSeq HeLa SMILES GEO".split())
+_CONDITIONS = ("itis", "osis", "emia", "megaly", "poiesis", "physema", "ulation", "ection board")
 _PREPOSITIONS = re.compile(
-    r"\s(?:of|with|without|in|on|from|for|after|expressing|showing|against|under|by|at|to|storing|and|versus|inside|attached)\s"
+    r"\s(?:of|with|without|in|on|from|for|after|expressing|showing|against|under|by|at|to|through|during|storing|carrying|performing|laying|and|versus|inside|attached)\s"
 )
 
 
@@ -44,7 +46,7 @@ def _engine():
 
 def head_of(subject: str) -> str:
     """The noun that the phrase is about: `"petri dish with bacteria"` -> `"dish"`."""
-    phrase = re.sub(r"\s*\([^)]*\)", "", _PREPOSITIONS.split(subject, maxsplit=1)[0]).split()
+    phrase = re.sub(r"\s*\([^)]*\)", "", _PREPOSITIONS.split(subject.split(",")[0], maxsplit=1)[0]).split()
     return phrase[-1] if phrase else subject
 
 
@@ -65,10 +67,19 @@ def with_article(subject: str, adjective: str | None = None) -> str:
     """`subject` with its adjective and indefinite article: "a pink mouse", "eggs", "an eosinophil"."""
     phrase = f"{adjective} {subject}" if adjective else subject
     head = head_of(subject)
-    counted = not (is_plural(head) or head in MASS or head.casefold() in MASS or head in _PROPER)
+    counted = not (head.endswith(_CONDITIONS) or is_plural(head) or head in MASS or head.casefold() in MASS or head in _PROPER)
     if not counted or not phrase[:1].isalnum() or not phrase.isprintable():
         return phrase
-    first = phrase.split()[0]
-    if not first.isascii():
-        return f"a {phrase}"
-    return f"{_engine().a(first).split()[0]} {phrase}"
+    return f"{_article(phrase.split()[0])} {phrase}"
+
+
+def _article(word: str) -> str:
+    """"a" or "an" by sound: by the first letter's name where `word` is spelt out (HIV, mRNA, LDL)."""
+    if word[0].isdigit():
+        return "an" if re.match(r"8|11(?!\d)|18(?!\d)", word) else "a"
+    if not word.isascii():
+        return "a"
+    letters = word.split("-")[0]
+    if sum(letter.isupper() for letter in letters) > 1 and letters not in _SPOKEN:
+        return "an" if letters[0].lower() in "aefhilmnorsx" else "a"
+    return _engine().a(word).split()[0]

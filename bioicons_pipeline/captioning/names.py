@@ -7,7 +7,7 @@ tables (`tables`). Unicode is repaired with ftfy (https://ftfy.readthedocs.io).
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from bioicons_pipeline.captioning.tables import Latin, tables
@@ -23,6 +23,11 @@ _COLOURS = re.compile(rf"(?:{_SHADE})*(?:{_COLOUR})(?:{_COLOUR}|{_SHADE})*")
 _COLOUR_TALK = frozenset("colored coloured color colour colors colours monochrome mono".split())
 _COUNTED = frozenset("cell cells well wells neck ml days day hours hour kb step way".split())
 _NUMBERING = frozenset("stage type phase class grade day no number part step chromosome pn".split())
+_ANATOMICAL = re.compile(
+    r"(anterior|posterior|superior|inferior|lateral|medial|dorsal|ventral|sagittal|frontal|horizontal|transverse) "
+    r"(view|section|plane) (?:of|through) (?:the )?(?=\w)",
+    re.IGNORECASE,
+)
 _VOLUME = re.compile(r"(\d+)ml", re.IGNORECASE)
 _NUMBERED_WORD = re.compile(r"([^\W\d_]{4,})(\d{1,2})")
 
@@ -84,9 +89,20 @@ def read_name(name: str, category: str = "") -> Name:
             if found := subjects.get((key, place)):
                 return Name(subject=found[0], state=found[1] or None)
     written = _correct(tokens_of(name))
+    view, written = _anatomical_view(written)
     items = _recognise(_without_colours(_without_counters(written)))
     read = _assemble(items)
+    if read and view:
+        read = replace(read, state=", ".join(part for part in (view, read.state) if part))
     return read or Name(subject=" ".join(_case(token) for token in written) or name.strip() or "icon")
+
+
+def _anatomical_view(tokens: list[str]) -> tuple[str | None, list[str]]:
+    """"Anterior view of knee joint" -> ("anterior view", ["knee", "joint"]): the plane is no subject."""
+    match = _ANATOMICAL.match(" ".join(tokens))
+    if match is None:
+        return None, tokens
+    return f"{match[1]} {match[2]}".lower(), " ".join(tokens)[match.end() :].split()
 
 
 def _correct(tokens: list[str]) -> list[str]:
@@ -212,9 +228,15 @@ def _assemble(items: list[_Item]) -> Name | None:
         elif item.kind != "adjective" or index < last:
             body.append(item.text)
     words = [*front, *body]
-    unknown = [word for item in items if item.kind == "word" for word in item.text.split() if not known(word)]
-    subject = " ".join(dict.fromkeys(words)) if len(words) > 1 else words[0]
+    unknown = [word for item in items if item.kind == "word" for word in item.text.split() if _strange(word)]
+    # The same word twice in a row comes of two table entries that meet ("immunoglobulin" and "IgG").
+    subject = " ".join(word for word, before in zip(words, ["", *words], strict=False) if word != before)
     return Name(subject, latin, ", ".join(dict.fromkeys(states)) or None, tuple(dict.fromkeys(unknown)))
+
+
+def _strange(word: str) -> bool:
+    """Whether nobody knows `word`; single capitals are names (T maze), mL a unit."""
+    return not known(word) and word != "mL" and not (len(word) == 1 and word.isupper())
 
 
 def _common(noun: str, others: list[str]) -> list[str]:

@@ -132,7 +132,7 @@ def _by_name(facts: PathFacts, rules: CurationRules) -> list[ExclusionReason]:
         category in SAFETY_CATEGORIES or author in SAFETY_AUTHORS or SAFETY_WORDS.search(words)
     ):
         found.append(ExclusionReason.SAFETY_SYMBOL)
-    is_program = words in LOGO_NAMES and category in SOFTWARE_CATEGORIES
+    is_program = words.replace(" ", "") in LOGO_NAMES and category in SOFTWARE_CATEGORIES
     if rules.drop_logos and (LOGO_WORDS.search(words) or author in LOGO_AUTHORS or is_program):
         found.append(ExclusionReason.TRADEMARK_LOGO)
     if rules.drop_charts and (category in CHART_CATEGORIES or CHART_WORDS.search(words)):

@@ -111,7 +111,8 @@ def test_what_is_not_drawn_and_what_is_everybodys_has_no_outline():
         ("M0 0C1 1 2 2 3 3s4 4 5 5q1 1 2 2t1 1", [[(0, 0), (3, 3), (8, 8), (10, 10), (11, 11)]]),
         ("", []),
         ("M", []),
-        ("garbage M 1e3 2E-1 L", [[(1000, 0.2)]]),
+        ("M 1e3 2E-1 L", [[(1000, 0.2)]]),
+        ("garbage M 1 2", []),
     ],
 )
 def test_path_data(data, corners):
