@@ -74,6 +74,9 @@ def run(
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Training seed.")] = None,
     size: Annotated[int | None, typer.Option(help="Side of the dataset's pictures, px.")] = None,
+    sampling_steps: Annotated[
+        int | None, typer.Option(min=1, help="Denoising steps of the sample grid; default 28.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Train even if nothing changed.")] = False,
 ) -> None:
     """Run the pipeline: snapshot, manifest, pictures, captions, dataset, LoRA, sample grid.
@@ -92,6 +95,7 @@ def run(
         until=until,
         training={key: value for key, value in training.items() if value is not None}
         | ({"force": True} if force else {}),
+        sampling={"steps": sampling_steps} if sampling_steps else {},
         render_size=size,
     )
     _run(options)
@@ -114,6 +118,71 @@ def demo(
         render_size=512,
     )
     _run(options)
+
+
+@app.command()
+def manifest(
+    format: Annotated[str, typer.Option(help="csv, json or parquet.")] = "csv",
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; default: standard output.", show_default=False)
+    ] = None,
+    category: Annotated[str | None, typer.Option(help="One scientific category; default: all.")] = None,
+) -> None:
+    """The manifest of the last run: every icon, its author, licence, source, and why it is in or out."""
+    from bioicons_pipeline.orchestration.pipeline import check_category
+    from bioicons_pipeline.orchestration.stages import manifest as stage
+    from bioicons_pipeline.store import Store
+
+    if format not in ("csv", "json", "parquet"):
+        raise BioiconsError(f"There is no format {format!r}: choose csv, json or parquet.")
+    if format == "parquet" and out is None and sys.stdout.isatty():
+        raise BioiconsError("Parquet is not for a terminal: give a file with --out.")
+    store = Store(get_settings().resolved_store_root)
+    frame = stage.whole_manifest(store)
+    if category is not None:
+        check_category(category, stage.current_categories(store))
+        frame = frame[frame["category"] == category]
+    if format == "parquet":
+        data = stage.to_parquet(frame)
+    elif format == "json":
+        data = (frame.to_json(orient="records", indent=1, force_ascii=False) + "\n").encode()
+    else:
+        data = frame.to_csv(index=False).encode()
+    if out is None:
+        sys.stdout.buffer.write(data)
+    else:
+        from bioicons_pipeline.library.measures import write_whole
+
+        write_whole(out, data)
+        typer.echo(f"{len(frame)} icons in {out}", err=True)
+
+
+@app.command()
+def gallery(
+    out: Annotated[Path, typer.Option(help="Folder to write; an older gallery there is replaced.")] = Path(
+        "gallery"
+    ),
+) -> None:
+    """For the curator: a folder of static HTML that shows every icon, kept or dropped, and why."""
+    from rich.progress import Progress
+
+    from bioicons_pipeline.library.gallery import write_gallery
+    from bioicons_pipeline.orchestration.stages import manifest as stage
+    from bioicons_pipeline.store import Store
+
+    settings = get_settings()
+    store = Store(settings.resolved_store_root)
+    frame = stage.whole_manifest(store)
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("gallery", total=None)
+        index = write_gallery(
+            frame,
+            stage.pictures(store, settings.cache_dir, settings.workers),
+            out,
+            captions=stage.current_captions(store),
+            progress=lambda done, total: bars.update(task, completed=done, total=total),
+        )
+    typer.echo(f"{len(frame)} icons: open {index}")
 
 
 def _run(options) -> None:

@@ -7,33 +7,35 @@ biology's nouns have no plural and which end in s without being one.
 import re
 from functools import lru_cache
 
-MASS = frozenset(
-    """actin agarose angiogenesis apoptosis blood butter cheese chemistry chromatin chromatography coagulation collagen colonoscopy
-    cytosine dissemination distillation DNA RNA mRNA tRNA rRNA siRNA miRNA ssDNA dsDNA A-DNA B-DNA C-DNA Z-DNA edema emphysema
-    endocytosis evaporation exocytosis phagocytosis pinocytosis electrophoresis epithelium fibrin filtration flour glass hair
-    hematopoiesis heat honey hydrogel interference keratin lactose laminin light meiosis milk mitosis meat mycelium myosin oil
-    pasta peristalsis perfusion radiation recombination rice salad salami salt sequencing skin smoke soap sugar sunscreen
-    tissue toast transcription translation transcytosis tuna vascularization water wheat wood yeast yoghurt intelligence
-    cartilage bread rickets diabetes adenine guanine thymine uracil alanine arginine asparagine cysteine glutamine
-    glycine histidine isoleucine leucine lysine methionine phenylalanine proline pyrrolysine selenocysteine serine threonine
-    tryptophan tyrosine valine F-actin physiology autumn summer winter spring day night tobacco corn counseling reproduction copulation
-    hydroponics precision""".split()
-)
-"""Nouns without an article, as the last word of the noun phrase."""
+from bioicons_pipeline.captioning.tables import tables
 
-_PROPER = frozenset("PyTorch Keras TensorFlow Jupyter Galaxy".split())
+_PROPER = frozenset(["PyTorch", "Keras", "TensorFlow", "Jupyter", "Galaxy"])
 _SINGULAR_S = re.compile(
-    r"(ss|us|is|as|ns|ics|eps|opheles|pancreas|diabetes|series|species|forceps|lens|pelvis|laevis|swiss)$", re.IGNORECASE
+    r"(ss|us|is|as|ns|ics|eps|opheles|pancreas|diabetes|series|species|forceps|lens|pelvis|laevis|swiss)$",
+    re.IGNORECASE,
 )
-_PLURAL = frozenset(
-    "bacteria mitochondria larvae hyphae mycelia conidia people teeth mice men women children germlings alveoli cilia "
-    "flagella foci villi ova fungi nuclei vertebrae papillae iPSCs scissors glasses sunglasses sweets fries beans neurons "
-    "adipocytes lens_ eons pains veins fibrins proteins neurotoxins ions receptors gens ribbons".split()
+_SPOKEN = frozenset(
+    [
+        "SARS",
+        "GROMACS",
+        "FASTQ",
+        "BLOSUM62",
+        "PubChem",
+        "PyTorch",
+        "OpenMM",
+        "BAM",
+        "PacBio",
+        "ReLU",
+        "MiSeq",
+        "HeLa",
+        "SMILES",
+        "GEO",
+    ]
 )
-_SPOKEN = frozenset("SARS GROMACS FASTQ BLOSUM62 PubChem PyTorch OpenMM BAM PacBio ReLU MiSeq HeLa SMILES GEO".split())
 _CONDITIONS = ("itis", "osis", "emia", "megaly", "poiesis", "physema", "ulation", "ection board")
 _PREPOSITIONS = re.compile(
-    r"\s(?:of|with|without|in|on|from|for|after|expressing|showing|against|under|by|at|to|through|during|storing|carrying|performing|laying|and|versus|inside|attached)\s"
+    r"\s(?:of|with|without|in|on|from|for|after|expressing|showing|against|under|by|at|to|through|during|"
+    r"storing|carrying|performing|laying|versus|inside|attached)\s"
 )
 
 
@@ -53,7 +55,7 @@ def head_of(subject: str) -> str:
 def is_plural(word: str) -> bool:
     """Whether the noun `word` is plural; biology's Latin plurals included."""
     low = word.casefold()
-    if low in _PLURAL or word in _PLURAL:
+    if low in tables().plurals or word in tables().plurals:
         return True
     if not low.endswith("s") or len(low) < 4:
         return False
@@ -67,14 +69,20 @@ def with_article(subject: str, adjective: str | None = None) -> str:
     """`subject` with its adjective and indefinite article: "a pink mouse", "eggs", "an eosinophil"."""
     phrase = f"{adjective} {subject}" if adjective else subject
     head = head_of(subject)
-    counted = not (head.endswith(_CONDITIONS) or is_plural(head) or head in MASS or head.casefold() in MASS or head in _PROPER)
+    counted = not (
+        head.endswith(_CONDITIONS)
+        or is_plural(head)
+        or head in tables().mass
+        or head.casefold() in tables().mass
+        or head in _PROPER
+    )
     if not counted or not phrase[:1].isalnum() or not phrase.isprintable():
         return phrase
     return f"{_article(phrase.split()[0])} {phrase}"
 
 
 def _article(word: str) -> str:
-    """"a" or "an" by sound: by the first letter's name where `word` is spelt out (HIV, mRNA, LDL)."""
+    """ "a" or "an" by sound: by the first letter's name where `word` is spelt out (HIV, mRNA, LDL)."""
     if word[0].isdigit():
         return "an" if re.match(r"8|11(?!\d)|18(?!\d)", word) else "a"
     if not word.isascii():

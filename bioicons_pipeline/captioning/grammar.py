@@ -96,7 +96,23 @@ def _colour(subject: str, picture: StyleFacts | None) -> str | None:
 
 
 _COLOUR_WORDS = frozenset(
-    "black gray grey white red orange yellow green turquoise blue purple pink brown beige violet".split()
+    [
+        "black",
+        "gray",
+        "grey",
+        "white",
+        "red",
+        "orange",
+        "yellow",
+        "green",
+        "turquoise",
+        "blue",
+        "purple",
+        "pink",
+        "brown",
+        "beige",
+        "violet",
+    ]
 )
 
 

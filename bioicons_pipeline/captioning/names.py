@@ -17,14 +17,23 @@ _SUFFIXES = (".svg", ".drawio")
 _CAMEL = re.compile(r"(?<=[a-z]{2})(?=[A-Z][a-z])")
 _COUNTER = re.compile(r"[\s_-]*\(\s*\d+\s*\)")
 _SEPARATORS = re.compile(r"[_\-–—.,;:()\[\]{}+/&'’\"\s]+")
-_COLOUR = "red|pink|green|blue|yellow|orange|purple|violet|brown|black|white|grey|gray|cyan|magenta|turquoise|beige"
+_COLOUR = (
+    "red|pink|green|blue|yellow|orange|purple|violet|brown|black|white|grey|gray|cyan|magenta|turquoise|beige"
+)
 _SHADE = "light|dark|darker|lighter|lighted|bright|pale|medium"
 _COLOURS = re.compile(rf"(?:{_SHADE})*(?:{_COLOUR})(?:{_COLOUR}|{_SHADE})*")
-_COLOUR_TALK = frozenset("colored coloured color colour colors colours monochrome mono".split())
-_COUNTED = frozenset("cell cells well wells neck ml days day hours hour kb step way".split())
-_NUMBERING = frozenset("stage type phase class grade day no number part step chromosome pn".split())
+_COLOUR_TALK = frozenset(
+    ["colored", "coloured", "color", "colour", "colors", "colours", "monochrome", "mono"]
+)
+_COUNTED = frozenset(
+    ["cell", "cells", "well", "wells", "neck", "ml", "days", "day", "hours", "hour", "kb", "step", "way"]
+)
+_NUMBERING = frozenset(
+    ["stage", "type", "phase", "class", "grade", "day", "no", "number", "part", "step", "chromosome", "pn"]
+)
 _ANATOMICAL = re.compile(
-    r"(anterior|posterior|superior|inferior|lateral|medial|dorsal|ventral|sagittal|frontal|horizontal|transverse) "
+    r"(anterior|posterior|superior|inferior|lateral|medial|dorsal|ventral|sagittal|frontal|horizontal|"
+    r"transverse) "
     r"(view|section|plane) (?:of|through) (?:the )?(?=\w)",
     re.IGNORECASE,
 )
@@ -84,8 +93,9 @@ def read_name(name: str, category: str = "") -> Name:
     """
     subjects = tables().subjects
     full = " ".join(token.casefold() for token in tokens_of(name))
-    for key in (full, key_of(name)):
-        for place in (category, ""):
+    uncut = " ".join(token.casefold() for token in _SEPARATORS.split(clean(name)) if token)  # "PubChem"
+    for key in dict.fromkeys((full, uncut, key_of(name))):
+        for place in (category.casefold(), ""):
             if found := subjects.get((key, place)):
                 return Name(subject=found[0], state=found[1] or None)
     written = _correct(tokens_of(name))
@@ -98,7 +108,7 @@ def read_name(name: str, category: str = "") -> Name:
 
 
 def _anatomical_view(tokens: list[str]) -> tuple[str | None, list[str]]:
-    """"Anterior view of knee joint" -> ("anterior view", ["knee", "joint"]): the plane is no subject."""
+    """ "Anterior view of knee joint" -> ("anterior view", ["knee", "joint"]): the plane is no subject."""
     match = _ANATOMICAL.match(" ".join(tokens))
     if match is None:
         return None, tokens

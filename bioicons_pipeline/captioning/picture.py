@@ -157,7 +157,10 @@ def _highest(field: np.ndarray, reach: int) -> np.ndarray:
 def _steps(rgb: np.ndarray, inside: np.ndarray) -> tuple[int, int, int]:
     """Neighbouring foreground pixels: how many pairs differ a little, how many much, how many there are."""
     small = large = pairs = 0
-    for first, second in (((slice(1, None),), (slice(None, -1),)), ((slice(None), slice(1, None)), (slice(None), slice(None, -1)))):
+    for first, second in (
+        ((slice(1, None),), (slice(None, -1),)),
+        ((slice(None), slice(1, None)), (slice(None), slice(None, -1))),
+    ):
         both = inside[first] & inside[second]
         step = np.abs(rgb[first] - rgb[second]).max(axis=2)[both]
         small += int(((step >= 1.5) & (step <= 12)).sum())
@@ -191,7 +194,7 @@ def _name_pixels(hue: np.ndarray, saturation: np.ndarray, value: np.ndarray) -> 
     names[((hue < 20) | (hue >= 330)) & (saturation < 0.52) & (value > 0.72)] = index["pink"]
     names[warm & (hue >= 14) & (value < 0.72)] = index["brown"]
     names[warm & (hue < 14) & (value < 0.55) & (saturation < 0.75)] = index["brown"]
-    names[(hue >= 18) & (hue < 62) & (saturation < 0.42) & (value >= 0.72)] = index["beige"]
+    names[(hue >= 18) & (hue < 48) & (saturation < 0.42) & (value >= 0.72)] = index["beige"]
     neutral = saturation < 0.11
     names[neutral & (value >= 0.93)] = index["white"]
     names[neutral & (value < 0.93)] = index["gray"]

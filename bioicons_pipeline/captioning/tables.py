@@ -4,13 +4,14 @@ Belongs here: reading and validating them, once a process. Does not belong here:
 (`names`, `style`). Each entry names its source; `TABLES_VERSION` is a hash of all of them, so that an
 edited table gives captions a new version.
 
-    words.csv       written, meaning, kind, source   kinds: typo glued abbreviation phrase drop state view adjective
+    words.csv       written, meaning, kind, source   (kinds: see KINDS)
     latin.csv       written, latin, common, source   binomials and genera
     subjects.csv    name, category, subject, state, source   whole names; an empty category means any
     substyles.csv   author, category, look, phrase, source   `*` means any; the first row that fits wins
     categories.csv  category, context
     biology.txt     words that a general dictionary lacks; `#` starts a comment
     forms.txt       Greek and Latin word-forming parts: `cardio-` begins a word, `-cyte` ends one
+    mass_nouns.txt, plurals.txt   nouns without an article
 """
 
 import csv
@@ -31,6 +32,8 @@ _FILES = (
     "categories.csv",
     "biology.txt",
     "forms.txt",
+    "mass_nouns.txt",
+    "plurals.txt",
 )
 
 
@@ -74,6 +77,8 @@ class Tables:
     substyles: tuple[SubStyle, ...]
     categories: dict[str, str]
     biology: frozenset[str]
+    mass: frozenset[str]
+    plurals: frozenset[str]
     prefixes: tuple[str, ...]
     suffixes: tuple[str, ...]
     version: str
@@ -142,16 +147,17 @@ def tables() -> Tables:
         words=parse_words(text["words.csv"]),
         latin={row["written"].casefold(): Latin(row["latin"], row["common"]) for row in latin},
         subjects={
-            (row["name"].casefold(), row["category"]): (row["subject"], row["state"]) for row in subjects
+            (row["name"].casefold(), row["category"].casefold()): (row["subject"], row["state"])
+            for row in subjects
         },
         substyles=tuple(
             SubStyle(row["author"], row["category"], row["look"], row["phrase"]) for row in styles
         ),
         categories={row["category"]: row["context"] for row in categories},
         biology=frozenset(word.casefold() for word in _lines(text["biology.txt"])),
+        mass=frozenset(_lines(text["mass_nouns.txt"])),
+        plurals=frozenset(_lines(text["plurals.txt"])),
         prefixes=tuple(sorted((form[:-1] for form in forms if form.endswith("-")), key=len, reverse=True)),
-        suffixes=tuple(
-            sorted((form[1:] for form in forms if form.startswith("-")), key=len, reverse=True)
-        ),
+        suffixes=tuple(sorted((form[1:] for form in forms if form.startswith("-")), key=len, reverse=True)),
         version=digest[:12],
     )

@@ -70,7 +70,7 @@ def split_glued(word: str) -> tuple[str, ...]:
     total = math.log(sum(english().values()))
     best: list[tuple[float, tuple[str, ...]] | None] = [(0.0, ())] + [None] * len(low)
     for end in range(_SHORTEST, len(low) + 1):
-        for start in range(0, end - _SHORTEST + 1):
+        for start in range(end - _SHORTEST + 1):
             before, part = best[start], low[start:end]
             if before is None or not _may_stand(part, start > 0):
                 continue

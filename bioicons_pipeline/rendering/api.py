@@ -94,7 +94,9 @@ def _early(svg: bytes, address: str | None, cache: ByteCache | None) -> RenderRe
 
 def render_one(svg: bytes, settings: RenderSettings | None = None) -> RenderResult:
     """One SVG, sandboxed like the many; the result's key is empty. Starts a process: about 0.5 s."""
-    return next(iter(render_many([("", svg)], settings or RenderSettings(), workers=1)))
+    results = render_many([("", svg)], settings or RenderSettings(), workers=1)
+    (result,) = results
+    return result
 
 
 def probe_many(

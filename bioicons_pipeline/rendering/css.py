@@ -143,7 +143,7 @@ def clean_sheet(sheet: str, variables: dict[str, str], removed: dict[str, int]) 
     for _ in _AT_STATEMENT.findall(sheet):
         _count(removed, "css_at_rule")
     sheet = _AT_STATEMENT.sub(" ", sheet)
-    sheet = _blocks(sheet, removed)
+    sheet = _blocks(sheet, removed).replace("@", " ")
     return clean_value(sheet, variables, removed)
 
 

@@ -6,6 +6,7 @@ Belongs here: the order of the steps and who steps in when one fails. The steps 
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def process(svg: bytes, settings: RenderSettings) -> Iterator[RenderResult]:
 
 
 def _refusal(refused: Refused, icon: Normalised | None) -> RenderResult:
-    report = {"detail": refused.detail}
+    report: dict[str, Any] = {"detail": refused.detail}
     if refused.reason is RefusalReason.NOTHING_DRAWN:
         report["blank"] = True
     if icon is None:

@@ -9,6 +9,8 @@ from PIL import Image
 from bioicons_pipeline.store import Store
 from bioicons_pipeline_tests.end_to_end.conftest import bioicons
 
+BRIEF = ("--steps", "12", "--sampling-steps", "2")
+
 pytestmark = [pytest.mark.bundle, pytest.mark.git]
 
 
@@ -16,7 +18,7 @@ pytestmark = [pytest.mark.bundle, pytest.mark.git]
 def finished(slice_of_the_library, tmp_path_factory):
     data = tmp_path_factory.mktemp("run") / "data"
     arguments = ("run", "--source", str(slice_of_the_library), "--category", "Animals", "--size", "128")
-    done = bioicons(*arguments, "--steps", "4", data=data)
+    done = bioicons(*arguments, *BRIEF, data=data)
     assert done.returncode == 0, done.stdout + done.stderr
     return data, done, arguments
 
@@ -65,7 +67,7 @@ def test_every_category_has_a_manifest_with_reasons(finished):
 def test_a_second_run_changes_nothing(finished):
     data, _, arguments = finished
     before = {path: path.read_bytes() for path in sorted((data / "store" / "refs").rglob("*.json"))}
-    again = bioicons(*arguments, "--steps", "4", data=data)
+    again = bioicons(*arguments, *BRIEF, data=data)
     assert again.returncode == 0, again.stderr
     assert before == {path: path.read_bytes() for path in sorted((data / "store" / "refs").rglob("*.json"))}
 

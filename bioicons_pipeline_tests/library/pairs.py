@@ -93,8 +93,10 @@ def _similarities(shapes: Sequence[np.ndarray | None]) -> np.ndarray:
     return np.maximum(table, table.T)
 
 
-def family_pairs(members: Sequence[Member]) -> dict[str, list[Pair]]:
-    """Pairs to label for families.
+def family_pairs(members: Sequence[Member], held_back: bool = False) -> dict[str, list[Pair]]:
+    """Pairs to label for families; with `held_back`, the next ones by the same rule.
+
+    The thresholds were chosen with the first list in view; the one held back was labelled afterwards.
 
     nearest: 100 icons, each with its nearest neighbour by shape. same_name: 60 pairs of one author and name
     stem. close: 60 pairs of different names with a similarity of 0.80 to 0.93, the hard negatives.
@@ -110,11 +112,12 @@ def family_pairs(members: Sequence[Member]) -> dict[str, list[Pair]]:
         by_key.setdefault(member.key, []).append(row)
     named = [(a, b) for rows in by_key.values() for n, a in enumerate(rows) for b in rows[n + 1 :]]
     close = [(i, j) for i, j in upper if table[i, j] < 0.93 and members[i].key != members[j].key]
-    return _strata({"nearest": (nearest, 100), "same_name": (named, 60), "close": (close, 60)}, ids, "family")
+    counts = {"nearest": (nearest, 100, 30), "same_name": (named, 60, 12), "close": (close, 60, 30)}
+    return _strata(counts, ids, "family", held_back)
 
 
-def audit_pairs(drawings: Sequence[Drawing]) -> dict[str, list[Pair]]:
-    """Pairs to label for the licence audit.
+def audit_pairs(drawings: Sequence[Drawing], held_back: bool = False) -> dict[str, list[Pair]]:
+    """Pairs to label for the licence audit; with `held_back`, the next ones by the same rule.
 
     across: the 90 pairs of different strictness nearest by shape, and across_outlines: up to 30 that share
     outlines: what the audit really has to judge. outlines: 60 pairs of any licence that share at least two
@@ -131,23 +134,27 @@ def audit_pairs(drawings: Sequence[Drawing]) -> dict[str, list[Pair]]:
     alike = [(int(i), int(j)) for i, j in np.argwhere(np.triu(table, 1) > 0.85) if table[i, j] < 0.98]
     return _strata(
         {
-            "across": (across, 90),
-            "across_outlines": (across_outlines, 30),
-            "outlines": (outlines, 60),
-            "alike": (alike, 50),
+            "across": (across, 90, 0),
+            "across_outlines": (across_outlines, 30, 12),
+            "outlines": (outlines, 60, 36),
+            "alike": (alike, 50, 24),
         },
         ids,
         "audit",
+        held_back,
     )
 
 
 def _strata(
-    wanted: dict[str, tuple[Iterable[Pair], int]], ids: Sequence[str], salt: str
+    wanted: dict[str, tuple[Iterable[Pair], int, int]], ids: Sequence[str], salt: str, held_back: bool
 ) -> dict[str, list[Pair]]:
-    """Draw each stratum in turn; a pair that an earlier one has is not drawn again."""
+    """Draw each stratum in turn, (pairs, first count, held back); a pair drawn once is not drawn again."""
     taken: set[Pair] = set()
-    strata = {}
-    for name, (pairs, count) in wanted.items():
-        strata[name] = draw(set(pairs) - taken, ids, count, salt)
-        taken.update(strata[name])
+    strata, second = {}, {}
+    for name, (pairs, count, more) in wanted.items():
+        drawn = draw(set(pairs) - taken, ids, count + more, salt)
+        strata[name], second[name] = drawn[:count], drawn[count:]
+        taken.update(drawn[:count])
+    if held_back:
+        return {name: [pair for pair in pairs if pair not in taken] for name, pairs in second.items()}
     return strata

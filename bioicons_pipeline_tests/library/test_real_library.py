@@ -106,34 +106,34 @@ def drawings_of(df, state):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("held_back", [False, True])
-def test_families_agree_with_people(whole, held_back, record_property):
+def test_families_agree_with_people(whole, held_back):
     _, df = whole
     family = dict(zip(df["icon_id"], df["family_id"], strict=True))
     labels = read_labels("family_pairs_held_back" if held_back else "family_pairs")
     found = score(labels, lambda a, b: family[a] == family[b])
-    record_property("families", f"precision {found.precision:.3f}, recall {found.recall:.3f}")
     print(f"families: {found}, precision {found.precision:.3f}, recall {found.recall:.3f}")
     assert found.precision >= (0.85 if held_back else 0.95)
     assert found.recall >= (0.80 if held_back else 0.90)
 
 
 @pytest.mark.slow
-def test_the_audit_agrees_with_people(whole, record_property):
+@pytest.mark.parametrize("held_back", [False, True])
+def test_the_audit_agrees_with_people(whole, held_back):
     state, df = whole
     _, drawings = drawings_of(df, state)
     copies = {
         frozenset((drawings[c.first].icon_id, drawings[c.second].icon_id))
         for c in audit.find_copies(drawings, across_only=False)
     }
-    labels = read_labels("audit_pairs")
+    labels = read_labels("audit_pairs_held_back" if held_back else "audit_pairs")
     found = score(labels, lambda a, b: frozenset((a, b)) in copies)
     across = score(
         [one for one in labels if one.stratum.startswith("across")], lambda a, b: frozenset((a, b)) in copies
     )
     print(f"audit: {found}, precision {found.precision:.3f}, recall {found.recall:.3f}; across licences {across}")
-    assert found.precision >= 0.80
-    assert found.recall >= 0.70
-    assert across.recall == 1
+    assert found.precision >= (0.75 if held_back else 0.80)
+    assert found.recall >= (0.55 if held_back else 0.70)
+    assert across.recall == 1 or held_back  # none of the pairs held back is a copy across licences
 
 
 @pytest.mark.slow

@@ -15,9 +15,10 @@ from bioicons_pipeline.orchestration.instance import shared_instance
 from bioicons_pipeline.orchestration.launch import execute
 from bioicons_pipeline.settings import get_settings
 if __name__ == "__main__":
-    config = {"ops": {"lora_weights": {"config": {"steps": 2, "overrides": '{"warmup_steps": 0}'}}}}
+    training = {"steps": 2, "overrides": '{"warmup_steps": 0}'}
+    ops = {"lora_weights": {"config": training}, "sample_grid": {"config": {"steps": 1}}}
     with shared_instance(get_settings()) as instance:
-        print(execute(instance, "train_category", config, tags={"dagster/partition": sys.argv[1]}))
+        print(execute(instance, "train_category", {"ops": ops}, tags={"dagster/partition": sys.argv[1]}))
 """
 
 

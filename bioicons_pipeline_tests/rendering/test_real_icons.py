@@ -8,7 +8,7 @@ import pytest
 from bioicons_pipeline.rendering import RenderSettings, render_many
 from bioicons_pipeline.rendering.normalise import normalise
 from bioicons_pipeline.rendering.result import Refused
-from bioicons_pipeline_tests.rendering.conftest import pixels
+from bioicons_pipeline.rendering.verify import difference_from_chromium
 from bioicons_pipeline_tests.rendering.hostile import svg
 
 
@@ -40,32 +40,15 @@ def test_every_icon_of_the_library_renders_but_the_empty_files(library):
     assert {key for key, data in library if not data.strip()} == set(refused)
 
 
-def compare_with_chromium(icons):
-    """Mean absolute difference (0 to 255) per icon at 512 px, before framing."""
-    from bioicons_pipeline.rendering.chromium import Chromium
-
-    settings = RenderSettings(size=512, frame=False, alpha=False, keep_svg=False)
-    differences = {}
-    with Chromium() as browser:
-        shown = browser.render([data for _, data in icons], 512)
-        for result, theirs in zip(render_many(icons, settings), shown, strict=True):
-            if result.png is None or theirs is None:
-                continue
-            ours = np.full((512, 512, 3), 255, np.int16)
-            picture = pixels(result.png)
-            ours[: picture.shape[0], : picture.shape[1]] = picture
-            differences[result.key] = float(np.abs(ours - theirs).mean())
-    return differences
-
-
 @pytest.mark.bundle
 @pytest.mark.chromium
 def test_it_looks_as_in_chromium(library):
     chosen = library[:: len(library) // 48][:48]
-    differences = compare_with_chromium(chosen)
-    assert len(differences) >= 46
+    measured = dict(difference_from_chromium(chosen))
+    differences = {key: value for key, value in measured.items() if value is not None}
+    assert list(measured) == [key for key, _ in chosen] and len(differences) >= 46
     assert np.mean(list(differences.values())) < 0.8, differences
-    assert max(differences.values()) < 8, max(differences, key=differences.get)
+    assert max(differences.values()) < 8, max(differences, key=lambda key: differences[key])
 
 
 @pytest.mark.chromium

@@ -141,14 +141,14 @@ def test_no_process_and_no_folder_is_left_behind():
 SCRIPT = """
 import sys
 from bioicons_pipeline.rendering import RenderCache, RenderSettings, render_many
-from bioicons_pipeline_tests.rendering.test_sandbox import icon
+from bioicons_pipeline_tests.rendering.test_sandbox import SLOW, icon
 if __name__ == "__main__":
     def endless():
         i = 0
         while True:
-            yield str(i), icon(i)
+            yield str(i), icon(i) if i < 6 else SLOW + b" " * i
             i += 1
-    for result in render_many(endless(), RenderSettings(size=64), cache=RenderCache(sys.argv[1]), workers=2):
+    for result in render_many(endless(), RenderSettings(size=64, time_limit=60), cache=RenderCache(sys.argv[1]), workers=2):
         print(result.key, flush=True)
 """
 
@@ -159,6 +159,7 @@ def test_when_the_caller_goes_the_workers_go(how, tmp_path):
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     for _ in range(5):
         process.stdout.readline()
+    time.sleep(0.5)  # now they are deep in a slow file, and will not look at their pipes
     workers = workers_of(process.pid)
     assert len(workers) >= 1
     process.send_signal(how)

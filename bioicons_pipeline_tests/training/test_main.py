@@ -64,7 +64,7 @@ def test_the_sentence_is_left_where_a_launcher_asks_for_it(tmp_path, monkeypatch
 
 def test_a_missing_base_fails_before_torch_is_imported(make_request, tmp_path):
     """In a process of its own: one sentence, exit code 2, no traceback, nothing written."""
-    request = make_request().model_copy(update={"base": str(tmp_path / "nowhere")})
+    request = make_request(fresh=True).model_copy(update={"base": str(tmp_path / "nowhere")})
     code = (
         "import sys; sys.argv = ['x', '--request', sys.argv[1]];"
         "from bioicons_pipeline.training.__main__ import main; code = main();"

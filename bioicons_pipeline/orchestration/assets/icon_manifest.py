@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from bioicons_pipeline.library.records import COLUMNS
 from bioicons_pipeline.orchestration.assets.svg_snapshot import svg_snapshot
 from bioicons_pipeline.orchestration.partitions import CATEGORIES, register
 from bioicons_pipeline.orchestration.reporting import (
@@ -24,6 +25,14 @@ from bioicons_pipeline.orchestration.resources import ArtifactStore, UpstreamLib
     group_name="library",
     kinds={"pandas", "parquet"},
     code_version="1",
+    metadata={
+        "dagster/column_schema": dg.TableSchema(
+            [
+                dg.TableColumn(name, column.dtype, column.description)
+                for name, column in COLUMNS.items()
+            ]
+        )
+    },
 )
 def icon_manifest(
     context: dg.AssetExecutionContext, artifacts: ArtifactStore, upstream: UpstreamLibrary

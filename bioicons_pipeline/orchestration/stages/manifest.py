@@ -15,8 +15,11 @@ from bioicons_pipeline.library import manifest as rows
 from bioicons_pipeline.library.authors import read_authors
 from bioicons_pipeline.library.curation import CurationRules, load_curation
 from bioicons_pipeline.library.licences import policy_for
+from bioicons_pipeline.library.measures import measure_all
 from bioicons_pipeline.library.records import IconSource, Probe
+from bioicons_pipeline.library.schema import validate_manifest
 from bioicons_pipeline.orchestration.stages.base import (
+    CAPTIONS,
     MANIFEST,
     SNAPSHOT,
     Outcome,
@@ -93,16 +96,19 @@ def library_manifest(
     ]
     before = _previous(store)
     svgs = {icon.svg_sha256: store.read_blob(icon.svg_sha256) for icon in icons}
+    probes = probe_icons(svgs, cache_dir, workers, progress)
     frame = rows.build_manifest(
         icons,
-        probe_icons(svgs, cache_dir, workers, progress),
+        probes,
         policy=policy,
         rules=rules,
         curation=curation,
         authors=_authors(store, snapshot),
         permalink=_permalinks(store, snapshot, before, {icon.path: icon.svg_sha256 for icon in icons}),
         previous=_sides(before),
+        measures=measure_all(icons, probes, cache_dir / "measures"),
     )
+    validate_manifest(frame, policy)  # the gate: nothing outside the preset is ever committed
     info = {
         "input_key": key,
         "categories": sorted({str(name) for name in frame["category"]}),
@@ -208,3 +214,31 @@ def _permalinks(
         links = before[["source_path", "sha256", "source_url"]].astype(str)
         known = {(row.source_path, row.sha256): row.source_url for row in links.itertuples()}
     return lambda path: known.get((path, sha256[path]), newest[path])
+
+
+def whole_manifest(store: Store) -> pd.DataFrame:
+    """The manifest of the whole library as it stands, `notes` for the curator in its attrs.
+
+    Raises:
+        MissingInputError: there is none yet.
+    """
+    frame = _read(store, require_ref(store, LIBRARY, None).version_id)
+    frame.attrs["notes"] = notes(store)
+    return frame
+
+
+def pictures(store: Store, cache_dir: Path, workers: int | None = None) -> Callable[[str], bytes | None]:
+    """sha256 of an SVG of the current manifest -> its probe PNG, from the cache where it is there."""
+    wanted = sorted(set(whole_manifest(store)["sha256"].astype(str)))
+    svgs = {sha: store.read_blob(sha) for sha in wanted}
+    probes = probe_icons(svgs, cache_dir, workers, None)
+    return lambda sha: probes[sha].png if sha in probes else None
+
+
+def current_captions(store: Store) -> dict[str, str]:
+    """icon_id -> caption, of the categories that are captioned by now."""
+    found: dict[str, str] = {}
+    for ref in store.list_refs(CAPTIONS).values():
+        captions = read_json(store, ref.version_id, "captions.json")
+        found |= {icon: entry["caption"] for icon, entry in captions.items()}
+    return found

@@ -1,0 +1,69 @@
+"""What is measured in a picture, on drawings whose answer is known."""
+
+import io
+import json
+
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
+from bioicons_pipeline.captioning import StyleFacts, measure_picture
+from bioicons_pipeline.captioning.style import colour_of, look_of, sub_style
+
+
+def drawing(fill, outline=None, *, width=4, white=False, blur=False) -> bytes:
+    image = Image.new("RGBA", (128, 128), "white" if white else (0, 0, 0, 0))
+    ImageDraw.Draw(image).ellipse((20, 20, 108, 108), fill=fill, outline=outline, width=width)
+    if blur:
+        image = image.filter(ImageFilter.GaussianBlur(12))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("fill", "name"),
+    [
+        ("#e02020", "red"),
+        ("#f59ac0", "pink"),
+        ("#2b6cd0", "blue"),
+        ("#30a050", "green"),
+        ("#ffd92e", "yellow"),
+        ("#f58220", "orange"),
+        ("#8a4b22", "brown"),
+        ("#8040c0", "purple"),
+        ("#909090", "gray"),
+        ("#f4dfc0", "beige"),
+        ("#20b0b8", "turquoise"),
+    ],
+)
+@pytest.mark.parametrize("white", [False, True])
+def test_colour_by_area_whatever_the_outline(fill, name, white):
+    facts = measure_picture(drawing(fill, "black", white=white))
+    assert facts is not None and colour_of(facts) == name
+
+
+def test_a_white_mouse_on_white_is_white_where_it_has_an_outline():
+    facts = measure_picture(drawing("white", "black", white=True))
+    assert facts is not None and facts.palette[0][0] == "white"
+
+
+def test_outline_and_shading_are_told_apart():
+    flat = measure_picture(drawing("#2b6cd0"))
+    lined = measure_picture(drawing("#9cc4f0", "black"))
+    soft = measure_picture(drawing("#2b6cd0", blur=True))
+    assert flat and lined and soft
+    assert (look_of(flat), look_of(lined), look_of(soft)) == ("flat", "outlined flat", "shaded")
+    assert look_of(measure_picture(drawing("black"))) == "silhouette"
+    assert lined.outline > 0.9 > 0.1 > flat.outline
+    assert sub_style(None, "Animals", lined) == "dark outlines and flat colors"
+
+
+def test_nothing_drawn_measures_nothing():
+    assert measure_picture(drawing((0, 0, 0, 0))) is None
+    assert measure_picture(drawing("white", white=True)) is None
+    assert colour_of(None) is None and sub_style(None, "Animals", None) is None
+
+
+def test_facts_survive_json():
+    facts = measure_picture(drawing("#e02020", "black"))
+    assert facts and StyleFacts.from_dict(json.loads(json.dumps(facts.as_dict()))) == facts
