@@ -197,7 +197,9 @@ def _run(options) -> None:
     with launch.terminal_kept(log) as terminal:
         console = Console(file=terminal, highlight=False, soft_wrap=True)
         display = Display(console)
-        console.print(f"Source {escape(options.source)}, base {escape(options.base)}; details in {escape(str(log))}")
+        console.print(
+            f"Source {escape(options.source)}, base {escape(options.base)}; details in {escape(str(log))}"
+        )
         try:
             with shared_instance(settings) as instance, display:
                 summary = pipeline.run_pipeline(settings, options, instance, display.show)
@@ -318,7 +320,9 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except BioiconsError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]Error:[/] {escape(str(error))}")
+        Console(stderr=True, soft_wrap=True, highlight=False).print(
+            f"[bold red]Error:[/] {escape(str(error))}"
+        )
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         Console(stderr=True).print("Stopped. What was finished is kept; the same command goes on from there.")

@@ -22,7 +22,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(
         default=Path("data"),
-        description="Folder of everything this project writes on this machine: store, caches, Dagster's history.",
+        description="Folder of everything this project writes here: store, caches, Dagster's history.",
     )
     store_root: str | None = Field(
         default=None,

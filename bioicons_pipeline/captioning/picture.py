@@ -124,7 +124,7 @@ def _not_background(rgb: np.ndarray) -> np.ndarray:
     from PIL import Image, ImageDraw
 
     white = ((rgb > 247).all(axis=2) * 255).astype(np.uint8)
-    mask = Image.fromarray(np.pad(white, 1, constant_values=255))
+    mask = Image.fromarray(np.pad(white, 1, constant_values=255)).copy()  # fromarray is read-only
     ImageDraw.floodfill(mask, (0, 0), 128)
     return np.asarray(mask)[1:-1, 1:-1] != 128
 
@@ -140,7 +140,7 @@ def _outlined(value: np.ndarray, inside: np.ndarray, edge: np.ndarray) -> float:
     Antialiasing pales a thin line at 128 px to half its darkness, so the step counts, not the tone.
     """
     darkest = -_highest(np.where(inside, -value, -1.0), 1)
-    brightest = _highest(np.where(inside, value, 0.0), 3)
+    brightest = _highest(np.where(inside, value, 0.0), 5)
     return float((edge & (brightest - darkest > LINE)).sum()) / max(1, int(edge.sum()))
 
 

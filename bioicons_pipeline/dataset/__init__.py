@@ -8,13 +8,25 @@ the union of the categories' own shards, byte for byte, under one card.
 """
 
 from bioicons_pipeline.dataset.build import DatasetInfo, DatasetRow, write_card, write_shards
+from bioicons_pipeline.dataset.export import FORMATS, ExportError, export_dataset
+from bioicons_pipeline.dataset.publish import PublishPlan, PublishRefusedError, plan_publish, publish_dataset
 from bioicons_pipeline.dataset.schema import SPLITS, dataset_schema, shard_name
+from bioicons_pipeline.dataset.weights import Weights, sampling_weights
 
 __all__ = [
+    "FORMATS",
     "SPLITS",
     "DatasetInfo",
     "DatasetRow",
+    "ExportError",
+    "PublishPlan",
+    "PublishRefusedError",
+    "Weights",
     "dataset_schema",
+    "export_dataset",
+    "plan_publish",
+    "publish_dataset",
+    "sampling_weights",
     "shard_name",
     "write_card",
     "write_shards",

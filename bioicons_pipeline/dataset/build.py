@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from bioicons_pipeline.dataset.card import card_markdown
 from bioicons_pipeline.dataset.schema import SPLITS, dataset_schema, shard_name
+from bioicons_pipeline.dataset.weights import sampling_weights
 from bioicons_pipeline.library import credits
 
 ROW_GROUP = 32
@@ -99,12 +100,16 @@ def _batch(rows: Iterable[DatasetRow]) -> pa.RecordBatch:
 
 
 def write_card(manifest: pd.DataFrame, info: DatasetInfo, counts: dict[str, int], folder: Path) -> dict:
-    """Write `README.md`, `ATTRIBUTION.md/.csv`, `LICENSES/` and `dataset.json`; returns the facts.
+    """Write the card, credits, `sampling_weights.csv` and `dataset.json`; returns the facts.
 
     `manifest` holds the rows of the icons in the dataset and no others; `counts` is rows per split.
     """
     folder.mkdir(parents=True, exist_ok=True)
     manifest = manifest.sort_values("icon_id")
+    train = manifest[manifest["split"] == "train"]
+    weights = sampling_weights(
+        (str(row.icon_id), str(row.family_id), str(row.author)) for row in train.itertuples()
+    )
     facts = {
         **asdict(info),
         "icons": len(manifest),
@@ -113,6 +118,10 @@ def write_card(manifest: pd.DataFrame, info: DatasetInfo, counts: dict[str, int]
         "licence_mix": {spdx: int(count) for spdx, count in credits.licence_mix(manifest).items()},
         "categories": {name: int(count) for name, count in manifest["category"].value_counts().items()},
         "authors": {name: int(count) for name, count in manifest["author"].value_counts().items()},
+        "sampling": {
+            "author_cap": round(weights.cap, 6),
+            "author_share": {name: round(share, 4) for name, share in weights.share.items()},
+        },
     }
     changes = f"rasterised at {info.render_size} px on white, cropped and padded to a square"
     files = {
@@ -120,6 +129,8 @@ def write_card(manifest: pd.DataFrame, info: DatasetInfo, counts: dict[str, int]
         "ATTRIBUTION.md": credits.attribution_markdown(manifest, changes=changes),
         "ATTRIBUTION.csv": credits.attribution_csv(manifest),
         "dataset.json": json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
+        "sampling_weights.csv": "icon_id,weight\n"
+        + "".join(f"{icon},{weight:.9g}\n" for icon, weight in sorted(weights.by_icon.items())),
         **{f"LICENSES/{name}": text for name, text in credits.licence_texts(manifest).items()},
     }
     for name, text in files.items():

@@ -55,14 +55,21 @@ def _cell(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", re.sub(r"\s+", " ", text))
 
 
+def _shares(shares: dict[str, float], limit: int = 5) -> str:
+    """The authors with the largest shares of draws, as a list."""
+    ordered = sorted(shares.items(), key=lambda item: (-item[1], item[0]))[:limit]
+    return "\n".join(f"- {_cell(name)}: {share:.1%}" for name, share in ordered) or "- no training icons"
+
+
 def card_markdown(facts: dict) -> str:
     """The whole card, Markdown with front matter, from the facts of `dataset.json`."""
     date = f" of {facts['committed_at'][:10]}" if facts["committed_at"] else ""
     return f"""{front_matter(facts)}
 # {facts["title"]}
 
-{facts["icons"]} scientific icons in {facts["families"]} families of look-alikes, {facts["splits"]["train"]} to
-train on and {facts["splits"]["heldout"]} held out, each with captions, author, licence and a link to its source.
+{facts["icons"]} scientific icons in {facts["families"]} families of look-alikes,
+{facts["splits"]["train"]} to train on and {facts["splits"]["heldout"]} held out,
+each with captions, author, licence and a link to its source.
 A family is never on both sides of the split.
 
 | made from | |
@@ -85,8 +92,21 @@ a share-alike licence must also license what is made from them alike. Full texts
 
 {_table("author", facts["authors"])}
 
+## Sampling
+
+`sampling_weights.csv` says how often to draw each training icon, so that one author does not become the
+style: a family of look-alikes counts once, and no author has more than
+{facts["sampling"]["author_cap"]:.0%} of the draws. The largest shares:
+
+{_shares(facts["sampling"]["author_share"])}
+
 ## Known limits
 
-Captions come from file names and can be poor or wrong. Authors are unevenly represented: see the table.
+Captions come from file names, corrected by hand tables, and can be poor or wrong. Authors are unevenly represented: see the table.
 Licences are those of the upstream folders; an author's mistake there is a mistake here.
+
+## How to cite
+
+Cite the authors in `ATTRIBUTION.md`, and the library: bioicons, {facts["source_url"]}, commit
+`{facts["commit"]}`.
 """

@@ -107,8 +107,8 @@ class TrainingBackend(dg.ConfigurableResource):
             if isinstance(message, dict) and message.get("version_id"):
                 return str(message["version_id"]), dict(message.get("summary") or {})
         raise BioiconsError(
-            f"The training of {request.partition} ended without saying what it committed: see the step's log, "
-            "then run it again; it resumes from its last checkpoint."
+            f"The training of {request.partition} ended without saying what it committed: see the step's "
+            "log, then run it again; it resumes from its last checkpoint."
         )
 
 

@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 
 
-def bioicons(*arguments: str, data: Path, timeout: int = 600, **environment: str) -> subprocess.CompletedProcess:
+def bioicons(
+    *arguments: str, data: Path, timeout: int = 600, **environment: str
+) -> subprocess.CompletedProcess:
     """Run `bioicons …`; its data folder is `data`."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("BIOICONS_", "HF_", "HUGGING"))}
+    kept = {
+        key: value for key, value in os.environ.items() if not key.startswith(("BIOICONS_", "HF_", "HUGGING"))
+    }
     return subprocess.run(
         [sys.executable, "-m", "bioicons_pipeline.cli", *arguments],
         capture_output=True,

@@ -71,7 +71,8 @@ def test_options_are_checked_before_anything_runs(tmp_path, arguments, words):
 def test_a_broken_svg_costs_one_icon_and_not_the_run(tmp_path):
     folder = tmp_path / "library" / "static" / "icons" / "cc-0" / "Animals" / "Ann"
     folder.mkdir(parents=True)
-    good = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M1 1h{0}v5H1z" fill="#a00"/></svg>'
+    shape = '<path d="M1 1h{0}v5H1z" fill="#a00"/>'
+    good = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9">{shape}</svg>'
     for number in range(3):
         (folder / f"mouse_{number}.svg").write_text(good.format(3 + number))
     (folder / "broken.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'><path d=")

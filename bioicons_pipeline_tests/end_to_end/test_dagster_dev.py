@@ -76,7 +76,9 @@ def dev(place):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("BIOICONS_", "DAGSTER_HOME"))}
+    kept = {
+        key: value for key, value in os.environ.items() if not key.startswith(("BIOICONS_", "DAGSTER_HOME"))
+    }
     process = subprocess.Popen(
         [sys.executable, "-m", "dagster", "dev", "--port", str(port)],
         cwd=place,
@@ -111,7 +113,11 @@ def test_materialize_an_asset(dev):
         "mutation($p: ExecutionParams!) { launchPipelineExecution(executionParams: $p) "
         "{ __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }",
         p={
-            "selector": {**SELECTOR, "pipelineName": "__ASSET_JOB", "assetSelection": [{"path": ["svg_snapshot"]}]},
+            "selector": {
+                **SELECTOR,
+                "pipelineName": "__ASSET_JOB",
+                "assetSelection": [{"path": ["svg_snapshot"]}],
+            },
             "runConfigData": {},
             "mode": "default",
         },

@@ -15,10 +15,7 @@ def test_every_cell_shows_its_own_picture():
     picture = compose(rows, ("base", "lora"), "title", "footer")
     pixels = picture.load()
     found = [
-        [
-            pixels[x, y]
-            for x in range(picture.width - 2 * CELL, picture.width, CELL)
-        ]
+        [pixels[x, y] for x in range(picture.width - 2 * CELL, picture.width, CELL)]
         for y in (84 + CELL // 2, 84 + CELL // 2 + CELL + 12)
     ]
     expected = [[(255, 0, 0), (0, 255, 0)], [(0, 0, 255), (255, 255, 0)]]

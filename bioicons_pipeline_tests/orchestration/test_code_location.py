@@ -28,7 +28,8 @@ def test_only_orchestration_imports_dagster():
         "generation.sampler generation.grid training.config training.base_models training.loop"
     )
     program = (
-        f"import importlib, sys; [importlib.import_module('bioicons_pipeline.' + n) for n in {rooms!r}.split()]; "
+        "import importlib, sys; "
+        f"[importlib.import_module('bioicons_pipeline.' + name) for name in {rooms!r}.split()]; "
         "print([name for name in sys.modules if name.split('.')[0] == 'dagster'])"
     )
     done = subprocess.run(

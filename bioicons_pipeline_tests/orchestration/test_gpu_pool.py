@@ -1,5 +1,6 @@
 """Two trainings started at once run one after the other, because the pool `gpu` has one slot."""
 
+import itertools
 import subprocess
 import sys
 
@@ -41,7 +42,9 @@ def test_two_trainings_at_once_run_one_after_the_other(settings, tmp_path):
     categories = ("Animals", "Cell_types")
     with shared_instance(settings) as instance:
         for category in categories:
-            run_pipeline(settings, Options("starter", None, category, "flux-tiny", until="icon_dataset"), instance)
+            run_pipeline(
+                settings, Options("starter", None, category, "flux-tiny", until="icon_dataset"), instance
+            )
         program = tmp_path / "train.py"
         program.write_text(TRAIN)
         both = [
@@ -62,7 +65,7 @@ def test_two_trainings_at_once_run_one_after_the_other(settings, tmp_path):
         stats = [instance.get_run_stats(run_id) for run_id in runs]
     assert max(stat.start_time for stat in stats) < min(stat.end_time for stat in stats)
     # … and yet no two of the four GPU steps overlap.
-    for (_, end), (start, _) in zip(held, held[1:], strict=False):
+    for (_, end), (start, _) in itertools.pairwise(held):
         assert end <= start
 
 

@@ -27,10 +27,7 @@ from bioicons_pipeline.orchestration.resources import ArtifactStore, UpstreamLib
     code_version="1",
     metadata={
         "dagster/column_schema": dg.TableSchema(
-            [
-                dg.TableColumn(name, column.dtype, column.description)
-                for name, column in COLUMNS.items()
-            ]
+            [dg.TableColumn(name, column.dtype, column.description) for name, column in COLUMNS.items()]
         )
     },
 )

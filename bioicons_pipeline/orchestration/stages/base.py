@@ -98,7 +98,11 @@ def publish(
     version = files if isinstance(files, Version) else store.commit(files)
     before = store.get_ref(asset, partition=partition, base=base)
     changed = before is None or before.version_id != version.id
-    facts = dict(info) if changed or before is None else {**info, **(before.info or {}), "input_key": info["input_key"]}
+    facts = (
+        dict(info)
+        if changed or before is None
+        else {**info, **(before.info or {}), "input_key": info["input_key"]}
+    )
     if changed or before is None or before.info != facts:
         store.set_ref(asset, version.id, partition=partition, base=base, info=facts)
     return Outcome(version.id, changed, facts)

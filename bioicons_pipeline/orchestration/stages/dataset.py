@@ -105,9 +105,7 @@ def _info(store: Store, title: str, preset: str, size: int, manifest_info: dict 
     )
 
 
-def build(
-    store: Store, category: str, preset: str, *, progress: Progress | None = None
-) -> Outcome:
+def build(store: Store, category: str, preset: str, *, progress: Progress | None = None) -> Outcome:
     """Build the dataset of `category`; facts are those of `dataset.json`.
 
     Raises:

@@ -95,7 +95,9 @@ def draw(
 ) -> Outcome:
     """Sample and compose the grid of `category` (None: the library) with `base` and its LoRA."""
     weights = require_ref(store, WEIGHTS, category, ref_name(base))
-    dataset = str((weights.info or {}).get("dataset_version") or require_ref(store, DATASET, category).version_id)
+    dataset = str(
+        (weights.info or {}).get("dataset_version") or require_ref(store, DATASET, category).version_id
+    )
     settings = sampling_settings(dict(weights.info or {}), choices)
     key = input_key(
         code=CODE_VERSION, weights=weights.version_id, dataset=dataset, settings=vars(settings), seed=seed
@@ -106,7 +108,9 @@ def draw(
     where = {"partition": category, "base": ref_name(base)}
     if any(entry.path == NOT_TRAINED for entry in version.files):
         record = store.read(version, NOT_TRAINED)
-        return publish(store, GRID, {NOT_TRAINED: record}, {"status": "not trained", "input_key": key}, **where)
+        return publish(
+            store, GRID, {NOT_TRAINED: record}, {"status": "not trained", "input_key": key}, **where
+        )
     from PIL import Image
 
     rows = prompts_for(store, dataset, category)
@@ -145,7 +149,9 @@ def draw(
     for index, (plain, tuned) in enumerate(zip(*both, strict=True)):
         files[f"samples/{index:02d}-base.png"] = _png(plain)
         files[f"samples/{index:02d}-lora.png"] = _png(tuned)
-    kept = [{k: v for k, v in row.items() if k != "png"} | {"seed": s} for row, s in zip(rows, seeds, strict=True)]
+    kept = [
+        {k: v for k, v in row.items() if k != "png"} | {"seed": s} for row, s in zip(rows, seeds, strict=True)
+    ]
     files["samples.json"] = to_json({"rows": kept, "settings": vars(settings), "dataset": dataset})
     facts = {"status": "sampled", "prompts": len(rows), "adapter": weights.version_id, "input_key": key}
     return publish(store, GRID, files, facts, **where)

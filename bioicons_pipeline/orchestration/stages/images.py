@@ -69,7 +69,6 @@ def rasterize(
     return publish(store, IMAGES, files, {**facts, "input_key": key}, partition=category)
 
 
-
 def contact_sheet(store: Store, version_id: str, count: int = 48, cell: int = 96) -> bytes | None:
     """Up to `count` icons of a version as one PNG, 12 a row, `cell` px each; None without icons."""
     from PIL import Image

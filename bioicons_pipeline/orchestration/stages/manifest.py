@@ -65,6 +65,7 @@ def probe_icons(
         for result in probe_many(svgs.items(), cache=cache, workers=workers, progress=progress)
     }
 
+
 def library_manifest(
     store: Store,
     *,

@@ -1,0 +1,119 @@
+"""Other trainers' layouts of a built dataset: parquet, imagefolder, PNG + TXT pairs.
+
+Belongs here: reading a dataset folder (`build` wrote it) and writing it anew. Does not belong here: what is
+in it. Credits and licence texts travel with every layout.
+
+imagefolder: https://huggingface.co/docs/datasets/image_dataset (`metadata.jsonl` beside the pictures).
+pairs: `<icon_id>.png` and `<icon_id>.txt` with the caption, as kohya's and other trainers read.
+"""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from bioicons_pipeline.dataset.build import ROW_GROUP
+from bioicons_pipeline.dataset.schema import SPLITS
+from bioicons_pipeline.errors import BioiconsError
+
+FORMATS = ("parquet", "imagefolder", "pairs")
+_CREDITS = ("ATTRIBUTION.md", "ATTRIBUTION.csv", "LICENSES", "dataset.json", "sampling_weights.csv")
+
+
+class ExportError(BioiconsError):
+    """The dataset cannot be exported there; the message says what to do."""
+
+
+def export_dataset(
+    source: Path, out: Path, layout: str, progress: Callable[[int, int], None] | None = None
+) -> int:
+    """Write the dataset folder `source` to `out` as `layout`, one of FORMATS; returns the icons written.
+
+    `out` is complete or absent: it is built beside itself and moved. Memory is flat in the number of icons.
+
+    Raises:
+        ExportError: `source` is no dataset with credits, `out` is there and not empty, or no such layout.
+    """
+    if layout not in FORMATS:
+        raise ExportError(f"There is no format {layout!r}: use one of {', '.join(FORMATS)}.")
+    if not (source / "ATTRIBUTION.csv").is_file() or not (source / "LICENSES").is_dir():
+        raise ExportError(f"{source} is no dataset with its credits: build the dataset first.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ExportError(f"{out} is there already: give a folder that is empty or does not exist.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
+    try:
+        total = sum(pq.read_metadata(shard).num_rows for _, shard in shards(source))
+        if layout == "parquet":
+            shutil.copytree(source, scratch, dirs_exist_ok=True)
+        else:
+            _write_credits(source, scratch)
+            writer = _imagefolder if layout == "imagefolder" else _pairs
+            done = 0
+            for count in writer(source, scratch):
+                done += count
+                if progress:
+                    progress(done, total)
+        scratch.chmod(0o755)
+        if out.exists():
+            out.rmdir()
+        os.replace(scratch, out)  # noqa: PTH105
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return total
+
+
+def shards(source: Path) -> list[tuple[str, Path]]:
+    """(split, shard) of a dataset folder, in order."""
+    found = sorted((source / "data").glob("*.parquet"))
+    return [(split, path) for path in found for split in SPLITS if path.name.startswith(f"{split}-")]
+
+
+def _rows(source: Path) -> Iterator[list[tuple[str, dict]]]:
+    for split, shard in shards(source):
+        with pq.ParquetFile(shard) as opened:
+            for batch in opened.iter_batches(batch_size=ROW_GROUP):
+                yield [(split, row) for row in batch.to_pylist()]
+
+
+def _imagefolder(source: Path, out: Path) -> Iterator[int]:
+    for rows in _rows(source):
+        for split, row in rows:
+            image = row.pop("image")
+            name = f"{row['icon_id']}.png"
+            (out / split).mkdir(exist_ok=True)
+            (out / split / name).write_bytes(image["bytes"])
+            line = json.dumps({"file_name": name, "text": row["caption"], **row}, ensure_ascii=False)
+            with (out / split / "metadata.jsonl").open("a", encoding="utf-8", newline="\n") as metadata:
+                metadata.write(line + "\n")
+        yield len(rows)
+
+
+def _pairs(source: Path, out: Path) -> Iterator[int]:
+    for rows in _rows(source):
+        for split, row in rows:
+            (out / split).mkdir(exist_ok=True)
+            (out / split / f"{row['icon_id']}.png").write_bytes(row["image"]["bytes"])
+            (out / split / f"{row['icon_id']}.txt").write_text(
+                row["caption"] + "\n", encoding="utf-8", newline="\n"
+            )
+        yield len(rows)
+
+
+def _write_credits(source: Path, out: Path) -> None:
+    for name in _CREDITS:
+        path = source / name
+        if path.is_dir():
+            shutil.copytree(path, out / name)
+        elif path.is_file():
+            shutil.copy(path, out / name)
+    card = source / "README.md"
+    if card.is_file():
+        # The card's own `configs` point at Parquet shards, which this layout has not.
+        text = re.sub(r"(?ms)^configs:\n(?:[ -].*\n)*", "", card.read_text(encoding="utf-8"), count=1)
+        (out / "README.md").write_text(text, encoding="utf-8", newline="\n")
