@@ -102,7 +102,8 @@ style: a family of look-alikes counts once, and no author has more than
 
 ## Known limits
 
-Captions come from file names, corrected by hand tables, and can be poor or wrong. Authors are unevenly represented: see the table.
+Captions come from file names, corrected by hand tables, and can be poor or wrong. Authors are unevenly
+represented: see the table.
 Licences are those of the upstream folders; an author's mistake there is a mistake here.
 
 ## How to cite

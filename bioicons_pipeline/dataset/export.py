@@ -8,7 +8,6 @@ pairs: `<icon_id>.png` and `<icon_id>.txt` with the caption, as kohya's and othe
 """
 
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -62,7 +61,7 @@ def export_dataset(
         scratch.chmod(0o755)
         if out.exists():
             out.rmdir()
-        os.replace(scratch, out)  # noqa: PTH105
+        scratch.replace(out)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return total

@@ -48,8 +48,11 @@ def test_a_word_nobody_knows_is_reported_and_kept():
         "megakaryoblast",
         "lipopolysaccharide",
         "osteoclast",
-    ]
-    + ["chondrocytes", "glycoprotein", "neuroblastoma", "thrombocyte"],
+        "chondrocytes",
+        "glycoprotein",
+        "neuroblastoma",
+        "thrombocyte",
+    ],
 )
 def test_words_of_biology_stay_whole(word):
     assert known(word) and split_glued(word) == (word,)

@@ -279,6 +279,7 @@ def test_a_remote_that_vanishes_keeps_what_came_and_the_next_run_goes_on(many, t
         tree = fetch(url, None, tmp_path / "cache", progress=lambda *step: done.append(step))
         proxy.close()
     assert done[0][0] >= reached
+    assert done[-1] == (60, 60)
     assert proxy.bytes < 60 * 4096
     assert len(contents(tree)) == 60
 

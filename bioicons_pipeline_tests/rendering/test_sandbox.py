@@ -105,6 +105,26 @@ def test_a_file_that_takes_too_long_costs_itself_only():
     assert time.monotonic() - started < 40
 
 
+def test_cpu_time_is_limited_by_the_kernel(monkeypatch, tmp_path):
+    monkeypatch.setattr("bioicons_pipeline.rendering.pool._WALL_FACTOR", 60)
+    worker = Worker(tmp_path, 256, second=False)
+    try:
+        result = worker.run(SLOW, RenderSettings(size=32, time_limit=0.5))
+        assert result.refusal == "time_out" and worker.process.returncode == -signal.SIGXCPU
+    finally:
+        worker.close()
+
+
+def test_a_worker_that_hangs_without_working_is_ended_too(tmp_path):
+    worker = Worker(tmp_path, 256, second=False)
+    try:
+        os.kill(worker.process.pid, signal.SIGSTOP)
+        result = worker.run(icon(1), RenderSettings(size=32, time_limit=0.3))
+        assert result.refusal == "time_out" and worker.process.returncode == -signal.SIGKILL
+    finally:
+        worker.close()
+
+
 def test_a_worker_that_is_killed_costs_one_icon(tmp_path):
     settings = RenderSettings(size=32, time_limit=60)
     with Pool(settings, 1) as pool:
@@ -148,7 +168,8 @@ if __name__ == "__main__":
         while True:
             yield str(i), icon(i) if i < 6 else SLOW + b" " * i
             i += 1
-    for result in render_many(endless(), RenderSettings(size=64, time_limit=60), cache=RenderCache(sys.argv[1]), workers=2):
+    settings, cache = RenderSettings(size=64, time_limit=60), RenderCache(sys.argv[1])
+    for result in render_many(endless(), settings, cache=cache, workers=2):
         print(result.key, flush=True)
 """
 

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import shutil
 
 import pytest
 
@@ -86,25 +85,20 @@ def icon_sets(tmp_path):
 def make_request(tmp_path_factory, mini_folder, mini_config):
     """Function (**overrides of the config) → request on one store with 12 + 3 icons.
 
-    Every request has a work folder of its own, unless `work` names one. Encodings that an earlier request
-    made are copied into it, to save time, unless it is to be `fresh`.
+    Every request has a work folder of its own, unless `work` names one.
     """
     root = tmp_path_factory.mktemp("requests")
     version = commit_dataset(Store(root / "store"), make_rows(12, size=32), make_rows(3, size=32, start=12))
     numbers = itertools.count()
 
-    def make(work: str | None = None, fresh: bool = False, **config) -> TrainingRequest:
-        folder = root / (work or f"work-{next(numbers)}")
-        if not fresh and not folder.exists():
-            for made in list(root.glob("*/encodings"))[:1]:
-                shutil.copytree(made, folder / "encodings")
+    def make(work: str | None = None, **config) -> TrainingRequest:
         return TrainingRequest(
             store_root=str(root / "store"),
             dataset_version=version,
             base=str(mini_folder),
             config=TrainingConfig.model_validate({**mini_config.model_dump(), **config}),
             partition="Cell_types",
-            work_dir=str(folder),
+            work_dir=str(root / (work or f"work-{next(numbers)}")),
             provenance={
                 "commit": "f3f18b86",
                 "licence_mix": {"CC0-1.0": 15},

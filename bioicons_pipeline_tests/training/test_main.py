@@ -17,6 +17,15 @@ COMMAND = [sys.executable, "-m", "bioicons_pipeline.training"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
+@pytest.fixture(autouse=True)
+def _main_leaves_this_process_alone(monkeypatch):
+    """`main` called here must not bind the test process to its parent or keep its signal handler."""
+    monkeypatch.setattr(entry, "_end_with_parent", lambda: None)
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+
+
 def run_process(*arguments, **options):
     return subprocess.run(
         [*COMMAND, *arguments], capture_output=True, text=True, env=ENVIRONMENT, timeout=300, **options
@@ -64,7 +73,7 @@ def test_the_sentence_is_left_where_a_launcher_asks_for_it(tmp_path, monkeypatch
 
 def test_a_missing_base_fails_before_torch_is_imported(make_request, tmp_path):
     """In a process of its own: one sentence, exit code 2, no traceback, nothing written."""
-    request = make_request(fresh=True).model_copy(update={"base": str(tmp_path / "nowhere")})
+    request = make_request().model_copy(update={"base": str(tmp_path / "nowhere")})
     code = (
         "import sys; sys.argv = ['x', '--request', sys.argv[1]];"
         "from bioicons_pipeline.training.__main__ import main; code = main();"

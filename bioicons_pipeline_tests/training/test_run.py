@@ -38,9 +38,7 @@ def finished(make_request):
 
 
 def test_a_training_of_two_steps_writes_exactly_these_files(make_request):
-    request = make_request(
-        fresh=True, steps=2, warmup_steps=0, caption_dropout=0.0, tensorboard=False, eval_every=1
-    )
+    request = make_request(steps=2, warmup_steps=0, caption_dropout=0.0, tensorboard=False, eval_every=1)
     store = Store(request.store_root)
     before = below(Path(request.store_root))
     outcome = run.train(request, quiet=True)
