@@ -192,6 +192,7 @@ def _name_pixels(hue: np.ndarray, saturation: np.ndarray, value: np.ndarray) -> 
         names[hue < limit] = index[name]
     warm = hue < 50
     names[((hue < 20) | (hue >= 330)) & (saturation < 0.52) & (value > 0.72)] = index["pink"]
+    names[(hue >= 300) & (hue < 330) & (value < 0.65)] = index["purple"]
     names[warm & (hue >= 14) & (value < 0.72)] = index["brown"]
     names[warm & (hue < 14) & (value < 0.55) & (saturation < 0.75)] = index["brown"]
     names[(hue >= 18) & (hue < 48) & (saturation < 0.42) & (value >= 0.72)] = index["beige"]

@@ -95,10 +95,13 @@ def suggestion(word: str) -> str | None:
     import difflib
 
     low = word.casefold()
+    pairs = {low[i : i + 2] for i in range(len(low) - 1)}
     near = [
         other
         for other in (*tables().biology, *english())
-        if other[:1] == low[:1] and abs(len(other) - len(low)) <= 2
+        if other[:1] == low[:1]
+        and abs(len(other) - len(low)) <= 2
+        and 2 * sum(pair in other for pair in pairs) >= len(pairs)
     ]
     match = difflib.get_close_matches(low, near, n=1, cutoff=0.8)
     return match[0] if match else None

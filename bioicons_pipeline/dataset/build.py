@@ -78,7 +78,14 @@ def write_shards(
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         members.sort(key=lambda row: row.icon_id)
-        with pq.ParquetWriter(target, dataset_schema(), compression="none") as writer:
+        # Statistics of a picture column would keep two pictures a row group in memory until the end.
+        with pq.ParquetWriter(
+            target,
+            dataset_schema(),
+            compression="none",
+            use_dictionary=False,
+            write_statistics=["icon_id", "category"],
+        ) as writer:
             for start in range(0, len(members), ROW_GROUP):
                 batch = members[start : start + ROW_GROUP]
                 writer.write_batch(_batch(batch))

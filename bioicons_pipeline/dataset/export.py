@@ -51,7 +51,7 @@ def export_dataset(
         if layout == "parquet":
             shutil.copytree(source, scratch, dirs_exist_ok=True)
         else:
-            _write_credits(source, scratch)
+            _write_credits(source, scratch, pictures=layout == "imagefolder")
             writer = _imagefolder if layout == "imagefolder" else _pairs
             done = 0
             for count in writer(source, scratch):
@@ -104,7 +104,7 @@ def _pairs(source: Path, out: Path) -> Iterator[int]:
         yield len(rows)
 
 
-def _write_credits(source: Path, out: Path) -> None:
+def _write_credits(source: Path, out: Path, *, pictures: bool) -> None:
     for name in _CREDITS:
         path = source / name
         if path.is_dir():
@@ -113,6 +113,11 @@ def _write_credits(source: Path, out: Path) -> None:
             shutil.copy(path, out / name)
     card = source / "README.md"
     if card.is_file():
-        # The card's own `configs` point at Parquet shards, which this layout has not.
-        text = re.sub(r"(?ms)^configs:\n(?:[ -].*\n)*", "", card.read_text(encoding="utf-8"), count=1)
+        # The card's own `configs` name Parquet shards; here a split is a folder, if it has pictures.
+        splits = [split for split in SPLITS if any(name == split for name, _ in shards(source))]
+        configs = "configs:\n- config_name: default\n  data_files:\n" + "".join(
+            f"  - split: {split}\n    path: {split}/**\n" for split in splits
+        )
+        text = card.read_text(encoding="utf-8")
+        text = re.sub(r"(?m)^configs:\n(?:(?: |- ).*\n)*", configs if pictures else "", text, count=1)
         (out / "README.md").write_text(text, encoding="utf-8", newline="\n")

@@ -79,7 +79,8 @@ SOFTWARE_CATEGORIES = frozenset(
 CHART_WORDS = re.compile(
     r"\b((?:bar|box|violin|scatter|line|pie|volcano|manhattan|density|forest) ?(?:plots?|charts?|graphs?)|"
     r"heat ?maps?|histograms?|kaplan ?meier|roc ?curves?|flow ?(?:charts?|diagrams?)|venn|charts?|plots?|"
-    r"graphs?|diagrams?|workflows?|dendrograms?|phylogenetic ?trees?|timelines?|mind ?maps?|umap|t ?sne|pca)\b"
+    r"graphs?|diagrams?|workflows?|dendrograms?|phylogenetic ?trees?|timelines?|mind ?maps?|"
+    r"umap|t ?sne|pca)\b"
 )
 
 

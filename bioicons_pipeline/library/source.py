@@ -78,7 +78,7 @@ def fetch(
     if path.is_file():
         with path.open("rb") as file:
             if not re.match(rb"# v\d git bundle\n", file.read(32)):
-                raise SourceError(f"{source} is a file and no git bundle: give a bundle, a folder or a git URL.")
+                raise SourceError(f"{source} is a file and no git bundle: give a bundle, folder or URL.")
         return _fetch_git(str(path), ref, cache_dir, limits, progress, "bundle")
     if (path / ".git").exists() or ((path / "HEAD").is_file() and (path / "objects").is_dir()):
         return _fetch_git(str(path), ref, cache_dir, limits, progress, "folder")
@@ -88,7 +88,7 @@ def fetch(
 
 
 def _is_url(source: str) -> bool:
-    """A URL, the address of a transport helper (`ext::`, which git will refuse), or ssh's `user@host:path`."""
+    """A URL, a transport helper's address (`ext::`, which git will refuse), or ssh's `user@host:path`."""
     return bool(re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*(?:://|::)|[\w.-]+@[\w.-]+:", source))
 
 

@@ -6,10 +6,12 @@ Belongs here: naming families and choosing which are held out. Does not belong h
 A family's side follows from a hash of its key (author and name stem of most of its members), never from a
 count or an order: icons that come later move no family. As every family is held out with the same
 probability, each category gets its share; one in which chance held out nothing gives its family of the
-lowest hash. Where an earlier manifest is at hand, what it says holds without exception.
+lowest hash, and none gives more than twice its share. Where an earlier manifest is at hand, what it says
+holds without exception.
 """
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,18 +51,28 @@ def assign(
     ids = _ids(groups, members, keys, previous)
     sides: list[str | None] = [_earlier(rows, members, previous, 1) for rows in groups]
     categories = [_majority([members[row].category for row in rows]) for rows in groups]
-    for number, key in enumerate(keys):
-        if sides[number] is None and chance(key) < share:
-            sides[number] = HELDOUT
     used = [any(included[row] for row in rows) for rows in groups]
     for category in sorted(set(categories)) if share > 0 else []:
-        inside = [n for n, name in enumerate(categories) if name == category and used[n]]
-        if len(inside) < MIN_FAMILIES or any(sides[n] == HELDOUT for n in inside):
-            continue
-        free = [n for n in inside if sides[n] is None]
-        if free:
-            sides[min(free, key=lambda n: (chance(keys[n]), ids[n]))] = HELDOUT
+        inside = [n for n, name in enumerate(categories) if name == category]
+        _hold_out([n for n in inside if used[n]], keys, ids, sides, share)
+        for n in inside:  # families of dropped icons alone: their side shows if a curator keeps one
+            if not used[n] and sides[n] is None and chance(keys[n]) < share:
+                sides[n] = HELDOUT
     return [Family(tuple(rows), ids[n], categories[n], sides[n] or TRAIN) for n, rows in enumerate(groups)]
+
+
+def _hold_out(
+    inside: Sequence[int], keys: Sequence[str], ids: Sequence[str], sides: list[str | None], share: float
+) -> None:
+    """Choose among the families of one category: those below the threshold, neither none nor too many."""
+    held = sum(sides[n] == HELDOUT for n in inside)
+    most = max(1, math.ceil(2 * share * len(inside)))
+    free = sorted((n for n in inside if sides[n] is None), key=lambda n: (chance(keys[n]), ids[n]))
+    for n in free:
+        stands_in = held == 0 and len(inside) >= MIN_FAMILIES
+        if held < most and (chance(keys[n]) < share or stands_in):
+            sides[n] = HELDOUT
+            held += 1
 
 
 def chance(key: str) -> float:

@@ -1,16 +1,14 @@
 """Text of an SVG to a safe, self-contained SVG of a known pixel size, and the facts found on the way.
 
-Belongs here: the allowlist of elements and attributes, `<switch>`, references, and the natural size (CSS
-units at 96 dpi). Follows SVG 2 (W3C CR 2018) for what is drawn, and the "secure static mode" of SVG
-Integration for what is not done: no script, no animation, no external reference, no interaction. Not here:
-bytes to text (`prescan.py`), CSS (`css.py`), the reference graph (`references.py`), pixels.
+Belongs here: the allowlist of elements and attributes, `<switch>`, and references. Follows SVG 2 (W3C CR
+2018) for what is drawn, and the "secure static mode" of SVG Integration for what is not done: no script, no
+animation, no external reference, no interaction. Not here: bytes to text (`prescan.py`), CSS (`css.py`),
+the natural size (`sizing.py`), the reference graph (`references.py`), pixels.
 """
 
-import math
-import re
 from dataclasses import dataclass, field, replace
 
-from lxml import etree
+from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
 from bioicons_pipeline.rendering import css, images, prescan
 from bioicons_pipeline.rendering.references import ReferenceGraph, check_filters, local_name
@@ -20,13 +18,12 @@ from bioicons_pipeline.rendering.settings import (
     MAX_ELEMENT_ATTRIBUTES,
     MAX_ELEMENTS,
     MAX_IMAGE_PIXELS,
-    MAX_SIDE,
     MAX_STYLE_CHARS,
     MAX_TOTAL_IMAGE_PIXELS,
 )
+from bioicons_pipeline.rendering.sizing import set_size
 
 SVG = "http://www.w3.org/2000/svg"
-_XLINK = "http://www.w3.org/1999/xlink"
 _XML = "http://www.w3.org/XML/1998/namespace"
 
 _DRAWN = {"circle", "ellipse", "image", "line", "path", "polygon", "polyline", "rect", "text", "use"}
@@ -64,18 +61,6 @@ _NO_CSS = {
     "offset",
 }
 _ANIMATION = {"animate", "animateMotion", "animateTransform", "animateColor", "set", "mpath", "discard"}
-_UNITS = {
-    "": 1,
-    "px": 1,
-    "pt": 96 / 72,
-    "pc": 16,
-    "mm": 96 / 25.4,
-    "cm": 96 / 2.54,
-    "in": 96,
-    "q": 96 / 101.6,
-}
-_UNITS |= {"em": 16, "rem": 16, "ex": 8, "ch": 8}
-_LENGTH = re.compile(r"^\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?)\s*([a-zA-Z]*|%)\s*$")
 
 
 @dataclass(slots=True)
@@ -126,7 +111,7 @@ def normalise(data: bytes, *, level: int = 0, budget: _Budget | None = None) -> 
     _Cleaner(root, out, level, budget or _Budget()).run()
     ReferenceGraph(root, removed).check()
     check_filters(root)
-    out.width, out.height, out.natural = _set_size(root)
+    out.width, out.height, out.natural = set_size(root)
     for element in list(root.iter(f"{{{SVG}}}text")):
         if _has_text(element):
             out.has_text = True
@@ -377,62 +362,3 @@ def _language_matches(element: etree._Element) -> bool:
     if wanted is None:
         return True
     return any(tag.strip().lower().partition("-")[0] == "en" for tag in wanted.split(","))
-
-
-def _length(value: str | None, percent_of: float | None = None) -> float | None:
-    """CSS px of a length, None if absent, `auto` or not understood. NaN and infinities stay as they are."""
-    match = _LENGTH.match(value or "")
-    if match is None:
-        return None
-    if match[2] == "%":
-        return None if percent_of is None else float(match[1]) / 100 * percent_of
-    factor = _UNITS.get(match[2].lower())
-    return None if factor is None else float(match[1]) * factor
-
-
-def _view_box(value: str | None) -> tuple[float, float, float, float] | None:
-    """x, y, width, height; None if absent or malformed (then it is ignored, as SVG 2 says)."""
-    try:
-        numbers = [float(part) for part in re.split(r"[\s,]+", (value or "").strip())]
-    except ValueError:
-        return None
-    if len(numbers) != 4 or not all(map(math.isfinite, numbers)) or numbers[2] < 0 or numbers[3] < 0:
-        return None
-    return numbers[0], numbers[1], numbers[2], numbers[3]
-
-
-def _set_size(root: etree._Element) -> tuple[float, float, tuple[float, float]]:
-    """Write exact `width`, `height` (px) and `viewBox` on the root; returns them and the natural size.
-
-    Sizing as a browser does for an `<img>` (CSS Images 3, 5.2): missing sides follow the view box's aspect
-    ratio; without a view box, 300 x 150 stands in.
-    """
-    box = _view_box(root.get("viewBox"))
-    if box is not None and (box[2] == 0 or box[3] == 0):
-        raise Refused(RefusalReason.BAD_SIZE, "the viewBox has no area")
-    width, height = _length(root.get("width")), _length(root.get("height"))
-    if any(side is not None and not (math.isfinite(side) and side > 0) for side in (width, height)):
-        raise Refused(RefusalReason.BAD_SIZE, "width or height is zero, negative or not finite")
-    ratio = box[2] / box[3] if box else None
-    if width is None and height is None:
-        width, height = (box[2], box[3]) if box else (300.0, 150.0)
-    elif width is None:
-        width = height * ratio if ratio else 300.0  # type: ignore[operator]
-    elif height is None:
-        height = width / ratio if ratio else 150.0
-    assert width is not None and height is not None
-    if not (1e-6 <= width <= 1e9 and 1e-6 <= height <= 1e9) or not 1e-4 <= width / height <= 1e4:
-        raise Refused(RefusalReason.BAD_SIZE, f"{width:g} x {height:g} px is no size to draw at")
-    if box is None:
-        box = (0.0, 0.0, width, height)
-    if max(abs(number) for number in box) > 1e9 or min(box[2:]) < 1e-9:
-        raise Refused(RefusalReason.BAD_SIZE, "the viewBox is out of range")
-    # Very large or small sizes are only another scale of the same picture.
-    largest = max(width, height)
-    scale = MAX_SIDE / largest if largest > MAX_SIDE else 16 / largest if largest < 16 else 1.0
-    root.set("viewBox", " ".join(f"{number:.9g}" for number in box))
-    root.set("width", f"{width * scale:.9g}")
-    root.set("height", f"{height * scale:.9g}")
-    for name in ("x", "y"):
-        root.attrib.pop(name, None)
-    return float(root.get("width", "0")), float(root.get("height", "0")), (width, height)

@@ -8,7 +8,7 @@ own, its children's and its references' prices; the sum for the root is what a r
 import re
 from dataclasses import dataclass, field
 
-from lxml import etree
+from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
 from bioicons_pipeline.rendering.result import RefusalReason, Refused
 from bioicons_pipeline.rendering.settings import MAX_COST, MAX_FILTER_PRIMITIVES, MAX_REFERENCE_DEPTH

@@ -39,21 +39,21 @@ def test_a_word_nobody_knows_is_reported_and_kept():
     assert read.unknown == ("xqzzle",) and "xqzzle" in read.subject
 
 
-@pytest.mark.parametrize(
-    "word",
-    [
-        "cardiomyocytes",
-        "oligodendrocyte",
-        "keratinocyte",
-        "megakaryoblast",
-        "lipopolysaccharide",
-        "osteoclast",
-        "chondrocytes",
-        "glycoprotein",
-        "neuroblastoma",
-        "thrombocyte",
-    ],
+BIOLOGY = (
+    "cardiomyocytes",
+    "oligodendrocyte",
+    "keratinocyte",
+    "megakaryoblast",
+    "lipopolysaccharide",
+    "osteoclast",
+    "chondrocytes",
+    "glycoprotein",
+    "neuroblastoma",
+    "thrombocyte",
 )
+
+
+@pytest.mark.parametrize("word", BIOLOGY)
 def test_words_of_biology_stay_whole(word):
     assert known(word) and split_glued(word) == (word,)
 

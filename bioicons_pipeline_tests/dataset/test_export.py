@@ -35,10 +35,8 @@ def test_hugging_face_opens_the_imagefolder(built, tmp_path, monkeypatch):
     export_dataset(built, tmp_path / "out", "imagefolder")
     lines = (tmp_path / "out" / "train" / "metadata.jsonl").read_text().splitlines()
     assert len(lines) == 32 and {"file_name", "text", "spdx", "source_url"} <= set(json.loads(lines[0]))
-    opened = datasets.load_dataset(
-        "imagefolder", data_dir=str(tmp_path / "out"), cache_dir=str(tmp_path / "cache")
-    )
-    assert sum(len(part) for part in opened.values()) == 40
+    opened = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+    assert {split: len(part) for split, part in opened.items()} == {"train": 32, "heldout": 8}
     for item in opened["train"]:
         assert item["image"].getpixel((5, 5)) == (int(item["icon_id"], 16), 0, 0)
 

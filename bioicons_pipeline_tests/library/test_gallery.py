@@ -84,7 +84,9 @@ def dom(chromium: str, address: str, profile) -> str:
 
 def visible(page: str) -> list[str]:
     cards = re.findall(r"<article ([^>]*)>", page)
-    return [re.search(r'data-text="([^"]*)"', card)[1].split(" ")[0] for card in cards if "hidden" not in card]
+    return [
+        re.search(r'data-text="([^"]*)"', card)[1].split(" ")[0] for card in cards if "hidden" not in card
+    ]
 
 
 @pytest.mark.chromium

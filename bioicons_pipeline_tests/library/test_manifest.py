@@ -130,7 +130,11 @@ def test_the_curator_overrules_and_is_told_what_had_no_effect():
         ),
     )
     found = row(df, path)
-    assert (found["name"], found["caption"], found["category"]) == ("erlenmeyer", "a flask, empty", "Chemistry")
+    assert (found["name"], found["caption"], found["category"]) == (
+        "erlenmeyer",
+        "a flask, empty",
+        "Chemistry",
+    )
     assert found["included"]  # a star does not cross folders
     assert "because (rev)" in found["curation"]
     assert row(df, "cc-by-4.0/Animals/Bo/fish.svg")["exclusion_reason"] == "dropped_by_curator"
@@ -176,8 +180,8 @@ def test_the_table_is_pure_sorted_and_survives_parquet():
         from bioicons_pipeline.library.manifest import build_manifest
 
         icon = icon_of("cc-0/A/B/x.svg", b"")
-        build_manifest([icon, icon], {}, policy=policy_for("attribution"), rules=CurationRules(), curation=None,
-                       authors={}, permalink=str)  # fmt: skip
+        rules = {"policy": policy_for("attribution"), "rules": CurationRules(), "curation": None}
+        build_manifest([icon, icon], {}, **rules, authors={}, permalink=str)
 
 
 def test_an_empty_library_gives_an_empty_table():

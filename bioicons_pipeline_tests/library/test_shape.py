@@ -1,4 +1,4 @@
-"""The descriptor sees shape, not colour, place, size or canvas; the search is exact; outlines survive copying."""
+"""The descriptor sees shape, not colour, place or size; the search is exact; outlines survive copying."""
 
 import io
 
@@ -24,7 +24,8 @@ def similarity(first: np.ndarray, second: np.ndarray) -> float:
 
 def test_a_recoloured_moved_and_scaled_copy_is_the_same_shape():
     moved = SVG.format(
-        f'<g transform="translate(9 3) scale(.6)"><path d="{FISH}" fill="#27c" stroke="#222" stroke-width="2"/></g>'
+        '<g transform="translate(9 3) scale(.6)">'
+        f'<path d="{FISH}" fill="#27c" stroke="#222" stroke-width="2"/></g>'
     ).encode()
     original = picture(drawing(FISH, "#c33"))
     assert similarity(original, original) == pytest.approx(1, abs=1e-5)
@@ -36,7 +37,9 @@ def test_a_recoloured_moved_and_scaled_copy_is_the_same_shape():
 
 def test_thin_drawings_do_not_collide_on_the_empty_canvas():
     straight = SVG.format('<path d="M2 30H58" stroke="#000" stroke-width="1.5"/>').encode()
-    wavy = SVG.format('<path d="M2 30Q16 12 30 30T58 30" stroke="#000" fill="none" stroke-width="1.5"/>').encode()
+    wavy = SVG.format(
+        '<path d="M2 30Q16 12 30 30T58 30" stroke="#000" fill="none" stroke-width="1.5"/>'
+    ).encode()
     assert similarity(picture(straight), picture(wavy)) < 0.7
 
 
@@ -66,7 +69,7 @@ def test_search_finds_the_nearest_also_mirrored():
     assert index.search(mirrored, 1, symmetries=True)[0].row == 3
     assert index.search(mirrored, 1, symmetries=True)[0].symmetry == 4
     assert index.search(mirrored, 4)[0].similarity < 0.9
-    assert [hit.row for hit in index.search(shapes[1], 4)][0] == 1
+    assert index.search(shapes[1], 4)[0].row == 1
     assert index.pairs(0.99) == []
     doubled = ShapeIndex([*shapes, shapes[2]])
     assert [pair[:2] for pair in doubled.pairs(0.99)] == [(2, 4)]

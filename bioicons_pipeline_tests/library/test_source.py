@@ -38,7 +38,9 @@ ICONS = {path.removeprefix("static/icons/"): data for path, data in FILES.items(
 
 @pytest.fixture
 def upstream(tmp_path):
-    commit_files(tmp_path / "upstream.git", {"static/icons/cc-0/Animals/Ann_Lee/old.svg": svg("grey")}, "first")
+    commit_files(
+        tmp_path / "upstream.git", {"static/icons/cc-0/Animals/Ann_Lee/old.svg": svg("grey")}, "first"
+    )
     commit_files(tmp_path / "upstream.git", FILES, "second")
     return tmp_path / "upstream.git"
 
@@ -127,7 +129,9 @@ def test_second_run_asks_only_for_what_is_new(upstream, tmp_path, monkeypatch):
     commit_files(upstream, FILES | {"static/icons/cc-0/Animals/Ann_Lee/new.svg": svg("pink")}, "third")
     asked.clear()
     progress = []
-    fetch(str(upstream), None, tmp_path / "cache", progress=lambda done, total: progress.append((done, total)))
+    fetch(
+        str(upstream), None, tmp_path / "cache", progress=lambda done, total: progress.append((done, total))
+    )
     assert sum(asked) == 1
     assert progress[0] == (6, 7)
     assert progress[-1] == (7, 7)
@@ -234,6 +238,7 @@ def test_limits_refuse_large_files_and_stop_large_libraries(upstream, tmp_path):
 @pytest.fixture
 def many(tmp_path):
     """A served repository of 60 incompressible icons."""
+
     def noise(number: int) -> bytes:
         return b"<svg>" + b"".join(hashlib.sha512(f"{number}-{k}".encode()).digest() for k in range(64))
 
@@ -345,5 +350,11 @@ def test_the_five_states_of_the_real_library(sample_bundle, tmp_path):
         tree = fetch(str(sample_bundle), f"upstream-{tag}", tmp_path / "cache")
         counts[tag] = len([entry for entry in tree.entries if entry.path.endswith(".svg")])
         assert tree.refused == ()
-    assert counts == {"4c77cd4e": 1361, "3289853a": 1544, "e1fa0459": 1561, "7d67472c": 1559, "f3f18b86": 1581}
+    assert counts == {
+        "4c77cd4e": 1361,
+        "3289853a": 1544,
+        "e1fa0459": 1561,
+        "7d67472c": 1559,
+        "f3f18b86": 1581,
+    }
     assert sum(1 for entry in tree.entries if not entry.path.isascii()) > 0

@@ -59,7 +59,7 @@ def test_asset_graph(repository):
         "svg_snapshot": ([], None, []),
         "icon_manifest": (["svg_snapshot"], "category", []),
         "rasterized_icons": (["icon_manifest"], "category", []),
-        "icon_captions": (["icon_manifest"], "category", []),
+        "icon_captions": (["rasterized_icons"], "category", []),
         "icon_dataset": (["icon_captions", "rasterized_icons"], "category", []),
         "lora_weights": (["icon_dataset"], "category", ["gpu"]),
         "sample_grid": (["lora_weights"], "category", ["gpu"]),

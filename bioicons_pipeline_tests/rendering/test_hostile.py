@@ -10,7 +10,7 @@ from bioicons_pipeline.rendering import REPORT_KEYS, RefusalReason, RenderSettin
 from bioicons_pipeline_tests.rendering.conftest import pixels
 from bioicons_pipeline_tests.rendering.hostile import CASES, DRAWN, RECT, svg
 
-SETTINGS = RenderSettings(size=64, compare=True, time_limit=2)
+SETTINGS = RenderSettings(size=64, compare=True, time_limit=1)
 HARMLESS = svg(RECT).encode()
 
 

@@ -3,9 +3,11 @@
 Version tree: `captions.json`, icon_id -> {caption, captions}; `captions[0]` is `caption`.
 """
 
-from bioicons_pipeline.captioning import GRAMMAR_VERSION, caption_icon
+from bioicons_pipeline.captioning import GRAMMAR_VERSION, caption_icon, measure_picture
+from bioicons_pipeline.captioning.checks import check_captions
 from bioicons_pipeline.orchestration.stages.base import (
     CAPTIONS,
+    IMAGES,
     MANIFEST,
     Outcome,
     input_key,
@@ -18,24 +20,41 @@ from bioicons_pipeline.orchestration.stages.base import (
 from bioicons_pipeline.orchestration.stages.manifest import read_manifest
 from bioicons_pipeline.store import Store
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 
 
 def caption(store: Store, category: str) -> Outcome:
     """Caption the included icons of `category`; facts: captioned, distinct."""
     manifest = require_ref(store, MANIFEST, category)
-    key = input_key(code=CODE_VERSION, manifest=manifest.version_id, grammar=GRAMMAR_VERSION)
+    images = store.version(require_ref(store, IMAGES, category).version_id)
+    key = input_key(
+        code=CODE_VERSION, manifest=manifest.version_id, images=images.id, grammar=GRAMMAR_VERSION
+    )
     if done := unchanged(store, CAPTIONS, key, partition=category):
         return Outcome(done.version_id, False, done.info or {})
     frame = read_manifest(store, category)
-    captions = {}
+    drawn = {entry.path for entry in images.files}
+    captions: dict[str, dict] = {}
+    families: dict[str, str] = {}
+    unknown: dict[str, tuple[str, ...]] = {}
     for row in frame[frame["included"]].itertuples():
-        made = caption_icon(str(row.name), category)
+        path = f"png/{row.icon_id}.png"
+        if path not in drawn:  # it did not render, and will not be in the dataset
+            continue
+        author = row.author_folder if isinstance(row.author_folder, str) else None
+        made = caption_icon(
+            str(row.name), category, author=author, picture=measure_picture(store.read(images, path))
+        )
+        families[row.icon_id], unknown[row.icon_id] = row.family_id, made.unknown
         # The curator's own words come first; the grammar's other wordings stay as variants.
         own = row.caption if isinstance(row.caption, str) and row.caption.strip() else None
         variants = list(dict.fromkeys([own or made.text, *made.variants[1:]]))
         captions[row.icon_id] = {"caption": variants[0], "captions": variants}
+    findings = check_captions(
+        {icon: entry["captions"] for icon, entry in captions.items()}, families, unknown, listed=()
+    )
     facts = {
+        "findings": [f"{found.kind}: {found.message}" for found in findings],
         "captioned": len(captions),
         "distinct": len({entry["caption"] for entry in captions.values()}),
         "grammar_version": GRAMMAR_VERSION,

@@ -32,7 +32,7 @@ from bioicons_pipeline.orchestration.stages.base import (
 from bioicons_pipeline.orchestration.stages.manifest import read_manifest
 from bioicons_pipeline.store import BlobRef, Store
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 LIBRARY_PARTITION = None
 """Refs of library-wide twins have no partition: the store files them under `__all__`."""
 
