@@ -203,6 +203,10 @@ def _run(options) -> None:
         try:
             with shared_instance(settings) as instance, display:
                 summary = pipeline.run_pipeline(settings, options, instance, display.show)
+        except KeyboardInterrupt as error:
+            raise StoppedError(
+                "Stopped. What was finished is kept; the same command goes on from there."
+            ) from error
         except launch.JobFailedError as error:
             raise launch.JobFailedError(f"{error} (log: {log})") from error
     _report(summary, options, time.monotonic() - started)
@@ -315,18 +319,23 @@ def ui_command(settings) -> str:
     return f"DAGSTER_HOME={settings.dagster_dir} dagster dev -m bioicons_pipeline.definitions"
 
 
+class StoppedError(BioiconsError):
+    """The user pressed Ctrl-C; caught before Typer makes a bare "Aborted!" of it."""
+
+    exit_code = 130
+
+
 def main() -> None:
     """Entry point of the `bioicons` command."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
-        app(standalone_mode=True)
-    except BioiconsError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(
-            f"[bold red]Error:[/] {escape(str(error))}"
-        )
+        app()
+    except StoppedError as error:
+        console.print(escape(str(error)))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("Stopped. What was finished is kept; the same command goes on from there.")
-        sys.exit(130)
+    except BioiconsError as error:
+        console.print(f"[bold red]Error:[/] {escape(str(error))}")
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

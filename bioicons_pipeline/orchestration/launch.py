@@ -145,8 +145,22 @@ def execute(
         finished.set()
         watcher.join(timeout=10)
     if not success:
+        if _interrupted(instance, run_id):
+            raise KeyboardInterrupt
         raise JobFailedError(failure_message(instance, run_id))
     return run_id
+
+
+def _interrupted(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether a step failed because it was told to stop: Ctrl-C reaches the steps before the run."""
+    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+    for record in records:
+        error = record.event_log_entry.get_dagster_event().step_failure_data.error
+        while error:
+            if "DagsterExecutionInterruptedError" in f"{error.cls_name} {error.message}":
+                return True
+            error = error.cause
+    return False
 
 
 def failure_message(instance: dg.DagsterInstance, run_id: str) -> str:
