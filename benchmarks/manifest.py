@@ -4,7 +4,8 @@ Usage: python benchmarks/manifest.py SOURCE [REF ...] [--out benchmarks/results/
 
 SOURCE is a git URL, folder or bundle; REFS are replayed in order, the last is measured cold and warm. Cold
 starts with empty caches; warm is the same call again. `touched` are icons whose bytes were not in any state
-before: fetched, probed and measured; `rows_changed` are manifest rows that differ apart from their permalink.
+before: fetched, probed and measured; `pairs_compared` are pairs of drawings with a new one among them;
+`rows_changed` are manifest rows that differ apart from their permalink.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from bioicons_pipeline.library.curation import CurationRules, load_curation
 from bioicons_pipeline.library.licences import policy_for
 from bioicons_pipeline.library.manifest import build_manifest
 from bioicons_pipeline.library.measures import measure_all
+from bioicons_pipeline.library.pairs import Pairs
 from bioicons_pipeline.library.records import IconSource, Probe
 from bioicons_pipeline.library.schema import validate_manifest
 from bioicons_pipeline.library.source import fetch
@@ -39,7 +41,7 @@ class CountingCache(RenderCache):
 
 
 def run(source: str, ref: str | None, cache: Path, previous: dict | None = None):
-    """One manifest from source to table; returns it with the seconds of each stage."""
+    """One manifest from source to table; returns it, the seconds of each stage, and the pairs compared."""
     seconds: dict[str, float] = {}
     started = time.perf_counter()
 
@@ -61,6 +63,7 @@ def run(source: str, ref: str | None, cache: Path, previous: dict | None = None)
     lap("probe")
     measures = measure_all(icons, probes, cache / "measures")
     lap("measure")
+    pairs = Pairs(cache / "pairs")
     df = build_manifest(
         icons,
         probes,
@@ -72,12 +75,13 @@ def run(source: str, ref: str | None, cache: Path, previous: dict | None = None)
         ),
         permalink=tree.permalink,
         measures=measures,
+        pairs=pairs,
         previous=previous,
     )
     validate_manifest(df, policy_for("attribution"))
     lap("build")
     seconds["total"] = round(sum(seconds.values()), 3)
-    return df, seconds
+    return df, seconds, pairs
 
 
 def replay(source: str, refs: list[str], cache: Path) -> list[dict]:
@@ -86,7 +90,7 @@ def replay(source: str, refs: list[str], cache: Path) -> list[dict]:
     before, pinned, steps = None, {}, []
     for ref in refs:
         CountingCache.misses = 0
-        df, seconds = run(source, ref, cache, pinned)
+        df, seconds, pairs = run(source, ref, cache, pinned)
         hashes = set(df["sha256"])
         rows = {
             r["icon_id"]: json.dumps(r, default=str) for r in df.drop(columns="source_url").to_dict("records")
@@ -99,6 +103,8 @@ def replay(source: str, refs: list[str], cache: Path) -> list[dict]:
                 "families": int(df["family_id"].nunique()),
                 "touched": len(hashes - seen),
                 "probed": CountingCache.misses,
+                "pairs_compared": pairs.measured,
+                "pairs_possible": pairs.possible,
                 "rows_new": len(rows.keys() - (before or {}).keys()),
                 "rows_gone": len((before or {}).keys() - rows.keys()),
                 "rows_changed": sum(rows[k] != before[k] for k in rows.keys() & before.keys())
@@ -137,8 +143,8 @@ def main() -> None:
     arguments = parser.parse_args()
     refs = arguments.refs or [None]
     with tempfile.TemporaryDirectory(prefix="bioicons-benchmark-") as scratch:
-        df, cold = run(arguments.source, refs[-1], Path(scratch) / "cold")
-        again, warm = run(arguments.source, refs[-1], Path(scratch) / "cold")
+        df, cold, _ = run(arguments.source, refs[-1], Path(scratch) / "cold")
+        again, warm, _ = run(arguments.source, refs[-1], Path(scratch) / "cold")
         assert df.equals(again), "the same input gave another manifest"
         reasons = {str(k): int(v) for k, v in df["exclusion_reason"].value_counts().items()}
         results = {

@@ -58,7 +58,9 @@ def floor_way(data: bytes) -> int:
         scale = SIZE / max(width, height)
         shape = (max(1, round(width * scale)), max(1, round(height * scale)))
         return len(render(tree, (scale, 0.0, 0.0, 0.0, scale, 0.0), bg_size=shape))
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # the binding's panics are no Exception, and would hang the pool
         return 0
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from bioicons_pipeline import __version__
+from bioicons_pipeline.cli_dataset import export_app, publish_app
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.settings import get_settings
 
@@ -26,6 +27,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(export_app, name="export")
+app.add_typer(publish_app, name="publish")
 Say = Callable[[str], None]
 
 
@@ -141,11 +144,11 @@ def manifest(
     frame = stage.whole_manifest(store)
     if category is not None:
         check_category(category, stage.current_categories(store))
-        frame = frame[frame["category"] == category]
+        frame = frame.loc[frame["category"] == category]
     if format == "parquet":
         data = stage.to_parquet(frame)
     elif format == "json":
-        data = (frame.to_json(orient="records", indent=1, force_ascii=False) + "\n").encode()
+        data = f"{frame.to_json(orient='records', indent=1, force_ascii=False)}\n".encode()
     else:
         data = frame.to_csv(index=False).encode()
     if out is None:
@@ -187,6 +190,7 @@ def gallery(
 
 def _run(options) -> None:
     warnings.filterwarnings("ignore")
+    from bioicons_pipeline.cli_display import Display
     from bioicons_pipeline.orchestration import launch, pipeline
     from bioicons_pipeline.orchestration.instance import shared_instance
 
@@ -210,63 +214,6 @@ def _run(options) -> None:
         except launch.JobFailedError as error:
             raise launch.JobFailedError(f"{error} (log: {log})") from error
     _report(summary, options, time.monotonic() - started)
-
-
-class Display:
-    """One line a stage: a live bar on a terminal, a line at start and end elsewhere."""
-
-    def __init__(self, console: Console) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            SpinnerColumn,
-            TextColumn,
-            TimeElapsedColumn,
-        )
-
-        self.console = console
-        self.live = console.is_terminal
-        self.bars = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.fields[stage]:<22}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}"),
-            console=console,
-            disable=not self.live,
-        )
-        self.tasks: dict = {}
-        self.last = ""
-
-    def __enter__(self) -> "Display":
-        self.bars.start()
-        return self
-
-    def __exit__(self, *_exc) -> None:
-        self.bars.stop()
-
-    def show(self, progress) -> None:
-        """Draw one progress event."""
-        text = escape(progress.text)
-        if not self.live:
-            count = f" {progress.done}" if progress.done is not None else ""
-            line = f"  {progress.stage:<22} {text}{count}"
-            if (progress.done is None or progress.done == progress.total) and line != self.last:
-                self.console.print(line)
-                self.last = line
-            return
-        if progress.stage not in self.tasks:
-            self.tasks[progress.stage] = self.bars.add_task(text, total=None, stage=progress.stage)
-        task = self.tasks[progress.stage]
-        if progress.done is not None:
-            self.bars.update(task, description=text, completed=progress.done, total=progress.total)
-        elif progress.text == "done":
-            total = self.bars.tasks[self.bars.task_ids.index(task)].total or 1
-            self.bars.update(task, description="done", completed=total, total=total)
-        else:
-            self.bars.update(task, description=text)
 
 
 def _report(summary, options, seconds: float) -> None:

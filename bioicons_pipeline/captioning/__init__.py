@@ -5,6 +5,7 @@ caption variants; the optional vision-language captioner; checks of captions. Do
 dataset's layout, a curator's overrides (they are in the manifest, and win over both captioners).
 """
 
+from bioicons_pipeline.captioning.distinct import distinguish
 from bioicons_pipeline.captioning.grammar import (
     GRAMMAR_VERSION,
     TRIGGER,
@@ -22,6 +23,7 @@ __all__ = [
     "StyleFacts",
     "caption_icon",
     "caption_prompt",
+    "distinguish",
     "measure_picture",
     "subject_of",
 ]

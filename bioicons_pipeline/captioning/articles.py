@@ -11,7 +11,7 @@ from bioicons_pipeline.captioning.tables import tables
 
 _PROPER = frozenset(["PyTorch", "Keras", "TensorFlow", "Jupyter", "Galaxy"])
 _SINGULAR_S = re.compile(
-    r"(ss|us|is|as|ns|ics|eps|opheles|pancreas|diabetes|series|species|forceps|lens|pelvis|laevis|swiss)$",
+    r"(ss|us|is|as|ics|eps|opheles|pancreas|diabetes|series|species|forceps|lens|pelvis|laevis|swiss)$",
     re.IGNORECASE,
 )
 _SPOKEN = frozenset(
@@ -52,6 +52,15 @@ def head_of(subject: str) -> str:
     return phrase[-1] if phrase else subject
 
 
+_PAIR = re.compile(r" and [^\s,]+$")
+"""Two nouns beside each other: "trachea and bronchi"; not "hematoxylin and eosin stain"."""
+
+
+def is_pair(subject: str) -> bool:
+    """Whether `subject` is two things, which take no common article."""
+    return bool(_PAIR.search(_PREPOSITIONS.split(subject, maxsplit=1)[0]))
+
+
 def is_plural(word: str) -> bool:
     """Whether the noun `word` is plural; biology's Latin plurals included."""
     low = word.casefold()
@@ -59,8 +68,6 @@ def is_plural(word: str) -> bool:
         return True
     if not low.endswith("s") or len(low) < 4:
         return False
-    if low.endswith(("ions", "ons", "ens", "ins", "ans")) and low not in {"lens"}:
-        return True
     return not _SINGULAR_S.search(low)
 
 
@@ -72,6 +79,7 @@ def with_article(subject: str, adjective: str | None = None) -> str:
     counted = not (
         head.endswith(_CONDITIONS)
         or is_plural(head)
+        or is_pair(subject)
         or head in tables().mass
         or head.casefold() in tables().mass
         or head in _PROPER

@@ -20,7 +20,7 @@ from bioicons_pipeline.captioning.picture import StyleFacts
 from bioicons_pipeline.captioning.style import colour_of, sub_style
 from bioicons_pipeline.captioning.tables import tables
 
-GRAMMAR_VERSION = f"2-{tables().version}"
+GRAMMAR_VERSION = f"3-{tables().version}"
 TRIGGER = "bioicons style"
 BACKGROUND = "isolated on a white background"
 

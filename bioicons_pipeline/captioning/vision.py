@@ -95,12 +95,11 @@ class VisionCaptioner:
         if self._loaded is None:
             from transformers import AutoModelForImageTextToText, AutoProcessor
 
+            auto: Any = AutoModelForImageTextToText  # transformers' own annotation of it is wrong
             options = {"revision": self.revision, "trust_remote_code": self.trust_remote_code}
             try:
                 processor = AutoProcessor.from_pretrained(self.model, **options)
-                model = AutoModelForImageTextToText.from_pretrained(
-                    self.model, use_safetensors=True, **options
-                )
+                model = auto.from_pretrained(self.model, use_safetensors=True, **options)
             except (OSError, ValueError, KeyError) as error:
                 raise VisionModelError(
                     f"The captioning model {self.model!r} cannot be loaded: give the hub id or the folder "

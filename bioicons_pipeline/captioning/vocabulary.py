@@ -68,14 +68,16 @@ def split_glued(word: str) -> tuple[str, ...]:
     if known(low) or not low.isascii() or not low.isalpha() or len(low) < 2 * _SHORTEST:
         return (word,)
     total = math.log(sum(english().values()))
-    best: list[tuple[float, tuple[str, ...]] | None] = [(0.0, ())] + [None] * len(low)
+    best: list[tuple[float, tuple[str, ...]] | None] = [None] * (len(low) + 1)
+    best[0] = (0.0, ())
     for end in range(_SHORTEST, len(low) + 1):
         for start in range(end - _SHORTEST + 1):
             before, part = best[start], low[start:end]
             if before is None or not _may_stand(part, start > 0):
                 continue
             cost = before[0] + _WORD_COST + total - math.log(english().get(part, 20_000))
-            if best[end] is None or cost < best[end][0]:  # type: ignore[index]
+            known_best = best[end]
+            if known_best is None or cost < known_best[0]:
                 best[end] = (cost, (*before[1], part))
     found = best[len(low)]
     return found[1] if found and 1 < len(found[1]) <= 4 else (word,)

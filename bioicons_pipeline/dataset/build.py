@@ -13,8 +13,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bioicons_pipeline import __version__
 from bioicons_pipeline.dataset.card import card_markdown
-from bioicons_pipeline.dataset.schema import SPLITS, dataset_schema, shard_name
+from bioicons_pipeline.dataset.schema import SPLITS, dataset_schema
+from bioicons_pipeline.dataset.sharding import shards_of
 from bioicons_pipeline.dataset.weights import sampling_weights
 from bioicons_pipeline.library import credits
 
@@ -61,30 +63,29 @@ class DatasetInfo:
 def write_shards(
     rows: Sequence[DatasetRow], folder: Path, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, int]:
-    """Write one Parquet shard per category and split that has rows; returns rows per split.
+    """Write the Parquet shards of each category and split that has rows; returns rows per split.
+
+    Which row lies in which shard: see `sharding`. A shard whose rows are the same has the same bytes.
 
     Raises:
         ValueError: a row's split is neither `train` nor `heldout`.
     """
-    counts = dict.fromkeys(SPLITS, 0)
-    shards: dict[str, list[DatasetRow]] = {}
+    counts: dict[str, int] = dict.fromkeys(SPLITS, 0)
     for row in rows:
         if row.split not in counts:
             raise ValueError(f"{row.icon_id} is in split {row.split!r}; splits are {', '.join(SPLITS)}")
         counts[row.split] += 1
-        shards.setdefault(shard_name(row.category, row.split), []).append(row)
     done = 0
-    for name, members in sorted(shards.items()):
+    for name, members in sorted(shards_of(rows).items()):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        members.sort(key=lambda row: row.icon_id)
         # Statistics of a picture column would keep two pictures a row group in memory until the end.
         with pq.ParquetWriter(
             target,
             dataset_schema(),
             compression="none",
             use_dictionary=False,
-            write_statistics=["icon_id", "category"],
+            write_statistics=["icon_id", "category"],  # pyright: ignore[reportArgumentType] (it may be names)
         ) as writer:
             for start in range(0, len(members), ROW_GROUP):
                 batch = members[start : start + ROW_GROUP]
@@ -114,14 +115,15 @@ def write_card(manifest: pd.DataFrame, info: DatasetInfo, counts: dict[str, int]
     folder.mkdir(parents=True, exist_ok=True)
     manifest = manifest.sort_values("icon_id")
     train = manifest[manifest["split"] == "train"]
-    weights = sampling_weights(
-        (str(row.icon_id), str(row.family_id), str(row.author)) for row in train.itertuples()
-    )
+    columns = (train[name].astype(str) for name in ("icon_id", "family_id", "author"))
+    weights = sampling_weights((icon, family, author) for icon, family, author in zip(*columns, strict=True))
     facts = {
         **asdict(info),
         "icons": len(manifest),
         "splits": counts,
-        "families": int(manifest["family_id"].nunique()),
+        "families": len(set(manifest["family_id"])),
+        "made_with": f"bioicons_pipeline {__version__}",
+        "obligations": credits.obligations(manifest),
         "licence_mix": {spdx: int(count) for spdx, count in credits.licence_mix(manifest).items()},
         "categories": {name: int(count) for name, count in manifest["category"].value_counts().items()},
         "authors": {name: int(count) for name, count in manifest["author"].value_counts().items()},

@@ -55,6 +55,13 @@ def _cell(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", re.sub(r"\s+", " ", text))
 
 
+def _obligations(phrases: list[str]) -> str:
+    """What the licences ask of whoever passes the icons on, as a list."""
+    if not phrases:
+        return "The licences here ask nothing of whoever passes the icons on."
+    return "Who passes these icons on must:\n\n" + "\n".join(f"- {phrase}" for phrase in phrases)
+
+
 def _shares(shares: dict[str, float], limit: int = 5) -> str:
     """The authors with the largest shares of draws, as a list."""
     ordered = sorted(shares.items(), key=lambda item: (-item[1], item[0]))[:limit]
@@ -79,12 +86,14 @@ A family is never on both sides of the split.
 | licence preset | `{facts["licence_preset"]}` |
 | pictures | PNG, {facts["render_size"]} px square, on white |
 | captions | grammar version {facts["grammar_version"]}, trigger "{facts["trigger"]}" |
+| made with | {facts["made_with"]} |
 
 ## Licences and credits
 
 Each icon keeps the licence its author gave it: the column `spdx` and the file `ATTRIBUTION.md` (also
-`.csv`) name it. Who uses icons under an attribution licence must credit their authors; who uses icons under
-a share-alike licence must also license what is made from them alike. Full texts are in `LICENSES/`.
+`.csv`) name it, with author, source and what was changed. Keep those files and `LICENSES/` with any copy.
+
+{_obligations(facts["obligations"])}
 
 {_table("licence", facts["licence_mix"])}
 

@@ -29,42 +29,74 @@ class ExportError(BioiconsError):
 
 
 def export_dataset(
-    source: Path, out: Path, layout: str, progress: Callable[[int, int], None] | None = None
+    source: Path,
+    out: Path,
+    layout: str,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    replace: bool = False,
 ) -> int:
     """Write the dataset folder `source` to `out` as `layout`, one of FORMATS; returns the icons written.
 
-    `out` is complete or absent: it is built beside itself and moved. Memory is flat in the number of icons.
+    `out` is complete or absent: it is built beside itself and moved. With `replace` a folder that is there
+    stays until the new one is complete, and then goes with all that is in it. Memory is flat in the number
+    of icons.
 
     Raises:
-        ExportError: `source` is no dataset with credits, `out` is there and not empty, or no such layout.
+        ExportError: `source` is no dataset with credits, there is no such layout, or `out` is a file, is not
+            empty, or cannot be written.
     """
-    if layout not in FORMATS:
-        raise ExportError(f"There is no format {layout!r}: use one of {', '.join(FORMATS)}.")
+    out = out.absolute()  # "." has no name to put a new folder beside
+    check_export(out, layout, replace=replace)
     if not (source / "ATTRIBUTION.csv").is_file() or not (source / "LICENSES").is_dir():
         raise ExportError(f"{source} is no dataset with its credits: build the dataset first.")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ExportError(f"{out} is there already: give a folder that is empty or does not exist.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
+    writer = {"parquet": _parquet, "imagefolder": _imagefolder, "pairs": _pairs}[layout]
+    total = sum(pq.read_metadata(shard).num_rows for _, shard in shards(source))
     try:
-        total = sum(pq.read_metadata(shard).num_rows for _, shard in shards(source))
-        if layout == "parquet":
-            shutil.copytree(source, scratch, dirs_exist_ok=True)
-        else:
-            _write_credits(source, scratch, pictures=layout == "imagefolder")
-            writer = _imagefolder if layout == "imagefolder" else _pairs
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
+            made = Path(scratch) / "new"
+            made.mkdir()
             done = 0
-            for count in writer(source, scratch):
+            for count in writer(source, made):
                 done += count
                 if progress:
                     progress(done, total)
-        scratch.chmod(0o755)
-        if out.exists():
-            out.rmdir()
-        scratch.replace(out)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+            _move(made, out)
+    except OSError as error:
+        raise ExportError(
+            f"{out} cannot be written ({error.strerror or error}): choose another folder or free some space."
+        ) from error
     return total
+
+
+def check_export(out: Path, layout: str, *, replace: bool = False) -> None:
+    """Refuse what `export_dataset` would refuse of `out` and `layout`, before anything is read.
+
+    Raises:
+        ExportError: there is no such layout, or `out` is in the way.
+    """
+    if layout not in FORMATS:
+        raise ExportError(f"There is no format {layout!r}: use one of {', '.join(FORMATS)}.")
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise ExportError(f"{out} is a file or a link: give a folder that is empty or does not exist.")
+    if out.is_dir() and any(out.iterdir()) and not replace:
+        raise ExportError(
+            f"{out} is there already: give a folder that is empty or does not exist, or replace it (--force)."
+        )
+
+
+def _move(made: Path, out: Path) -> None:
+    """Put `made` in the place of `out`; should that fail, what was there stands again."""
+    old = made.with_name("old")
+    if out.exists():
+        out.replace(old)
+    try:
+        made.replace(out)
+    except BaseException:
+        if old.exists():
+            old.replace(out)
+        raise
 
 
 def shards(source: Path) -> list[tuple[str, Path]]:
@@ -80,7 +112,17 @@ def _rows(source: Path) -> Iterator[list[tuple[str, dict]]]:
                 yield [(split, row) for row in batch.to_pylist()]
 
 
+def _parquet(source: Path, out: Path) -> Iterator[int]:
+    rows = {shard: pq.read_metadata(shard).num_rows for _, shard in shards(source)}
+    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        target = out / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+        yield rows.get(path, 0)
+
+
 def _imagefolder(source: Path, out: Path) -> Iterator[int]:
+    _write_credits(source, out, pictures=True)
     for rows in _rows(source):
         for split, row in rows:
             image = row.pop("image")
@@ -94,6 +136,7 @@ def _imagefolder(source: Path, out: Path) -> Iterator[int]:
 
 
 def _pairs(source: Path, out: Path) -> Iterator[int]:
+    _write_credits(source, out, pictures=False)
     for rows in _rows(source):
         for split, row in rows:
             (out / split).mkdir(exist_ok=True)

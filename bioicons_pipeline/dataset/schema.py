@@ -1,13 +1,11 @@
-"""Columns of the dataset and names of its shards.
+"""Columns and splits of the dataset.
 
 The Arrow schema carries the `huggingface` metadata key that the datasets library writes itself, so that
 `datasets.load_dataset(folder)` decodes the `image` column without any code of ours
 (https://huggingface.co/docs/datasets/about_dataset_features).
 """
 
-import hashlib
 import json
-import re
 
 import pyarrow as pa
 
@@ -44,11 +42,3 @@ def dataset_schema() -> pa.Schema:
     features["captions"] = {"feature": text, "_type": "List"}
     features["width"] = features["height"] = {"dtype": "int32", "_type": "Value"}
     return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
-
-
-def shard_name(category: str, split: str) -> str:
-    """Path of the shard of `category` and `split` inside the dataset: ASCII, unique per category."""
-    slug = re.sub(r"[^a-z0-9]+", "-", category.lower()).strip("-")
-    if category != slug.capitalize():  # several categories may share a slug: the hash keeps them apart
-        slug = f"{slug}-{hashlib.sha256(category.encode()).hexdigest()[:8]}"
-    return f"data/{split}-{slug}.parquet"

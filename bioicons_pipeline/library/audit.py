@@ -19,9 +19,14 @@ from bioicons_pipeline.library.likeness import Likeness, compare
 GEOMETRY = ((3, 0.60), (4, 0.50), (8, 0.25), (20, 0.0))
 """Outlines in common, and their share of the drawing that has fewer, from which on one is a copy: of a small
 drawing nearly all must be found again, of a large one a part that is no accident."""
+BITS = 18.0
+"""Outlines in common that say this much (see `likeness.Common`) are no accident, however large the rest is:
+two that hardly anyone else has, or more of the frequent ones."""
 SAME_SHAPE = 0.94
 SAME_SHAPE_AND_WORD = 0.92
 """Similarity that suffices when the names share a word: a copy is mostly called what the original is."""
+SAME_SHAPE_OF_PRIMITIVES = 0.96
+"""Asked of a drawing without an outline of its own: rings, discs and boxes are everybody's."""
 TURNED = 0.025
 """How much more is asked of a mirrored or rotated match."""
 
@@ -61,13 +66,17 @@ def find_copies(
     strictness = [_strictness(drawing) for drawing in drawings]
     outlines = [drawing.outlines for drawing in drawings]
     found: dict[tuple[int, int], dict] = {}
-    for (i, j), shared in likeness.outlines.items():
+    for (i, j), (shared, bits) in likeness.outlines.items():
         share = shared / min(len(outlines[i]), len(outlines[j]))
-        if _judged(strictness[i], strictness[j], across_only) and _is_copied(shared, share):
+        copied = bits >= BITS or _is_copied(shared, share)
+        if copied and _judged(strictness[i], strictness[j], across_only):
             found[(i, j)] = {"shared": shared, "share": share}
     for i, j, similarity, symmetry in likeness.shapes:
         shares_word = drawings[i].words & drawings[j].words
-        enough = (SAME_SHAPE_AND_WORD if shares_word else SAME_SHAPE) + (TURNED if symmetry else 0)
+        enough = SAME_SHAPE_AND_WORD if shares_word else SAME_SHAPE
+        if not (outlines[i] and outlines[j]):
+            enough = SAME_SHAPE_OF_PRIMITIVES
+        enough += TURNED if symmetry else 0
         if _judged(strictness[i], strictness[j], across_only) and similarity >= enough:
             found.setdefault((i, j), {})["similarity"] = similarity
     return [

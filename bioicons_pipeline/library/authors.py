@@ -11,6 +11,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 ALIASES: Mapping[str, str] = {
@@ -29,11 +30,13 @@ ALIASES: Mapping[str, str] = {
 """Match key -> the one name shown. Only spellings seen upstream that are plainly one person."""
 
 
+@lru_cache(maxsize=8192)
 def match_key(name: str) -> str:
     """Letters and digits of `name`, NFC and case-folded: what two spellings of one person share."""
     return "".join(char for char in unicodedata.normalize("NFC", name).casefold() if char.isalnum())
 
 
+@lru_cache(maxsize=8192)
 def author_name(folder: str | None) -> str | None:
     """The name of the author whose folder this is; None without one.
 

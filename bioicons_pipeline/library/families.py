@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -75,6 +76,7 @@ COLOURS = frozenset(
 """Words that tell variants of one drawing apart, not drawings."""
 
 
+@lru_cache(maxsize=65536)
 def stem_of(name: str) -> str:
     """`name` without numbers, colour words and separators: what variants of one drawing share.
 
@@ -242,7 +244,7 @@ def _alike(members: Sequence[Member], likeness: Likeness, thresholds: Thresholds
 
 def _same_outlines(members: Sequence[Member], likeness: Likeness, thresholds: Thresholds) -> list[Link]:
     links = []
-    for (i, j), shared in likeness.outlines.items():
+    for (i, j), (shared, _) in likeness.outlines.items():
         share = shared / max(len(members[i].outlines), len(members[j].outlines))
         same = members[i].author and members[i].author == members[j].author
         enough = thresholds.outlines_same_author if same else thresholds.outlines

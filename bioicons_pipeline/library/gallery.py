@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 
 from bioicons_pipeline.errors import BioiconsError
-from bioicons_pipeline.library.measures import write_whole
+from bioicons_pipeline.library.whole import write_whole
 
 PNG = b"\x89PNG\r\n\x1a\n"
 MARK = ".bioicons-gallery"
@@ -85,7 +85,7 @@ def _write_pages(df: pd.DataFrame, picture, folder: Path, captions: Mapping[str,
             progress(done, df["sha256"].nunique())
     categories = sorted(set(df["category"]))
     for category in categories:
-        rows = df[df["category"] == category]
+        rows = df.loc[df["category"] == category]
         write_whole(folder / page_name(category), _page(category, rows, shown, captions).encode())
     write_whole(folder / "families.html", _families_page(df, shown, captions).encode())
     write_whole(folder / "index.html", _index(df, categories).encode())
@@ -113,7 +113,7 @@ def _frame(title: str, body: str) -> str:
 def _index(df: pd.DataFrame, categories: list[str]) -> str:
     lines = []
     for category in categories:
-        rows = df[df["category"] == category]
+        rows = df.loc[df["category"] == category]
         kept = int(rows["included"].sum())
         lines.append(
             f'<tr><td><a href="{page_name(category)}">{_e(_words(category))}</a></td><td>{len(rows)}</td>'
@@ -125,7 +125,7 @@ def _index(df: pd.DataFrame, categories: list[str]) -> str:
     )
     notes = "".join(f"<li>{_e(note)}</li>" for note in df.attrs.get("notes", []))
     body = (
-        f"<h1>{len(df)} icons, {int(df['included'].sum())} kept</h1>"
+        f"<h1>{len(df)} icons, {df['included'].to_numpy(dtype=bool).sum()} kept</h1>"
         '<p><a href="families.html">Families side by side</a></p>'
         "<table><thead><tr><th>category</th><th>icons</th><th>kept</th><th>dropped</th><th>families</th></tr></thead>"
         f"<tbody>{''.join(lines)}</tbody></table>"
@@ -171,7 +171,7 @@ def _filters(rows: pd.DataFrame) -> str:
 
 def _families_page(df: pd.DataFrame, shown: set[str], captions: Mapping[str, str]) -> str:
     blocks = []
-    several = df[df["family_size"] > 1].sort_values(
+    several = df.loc[df["family_size"] > 1].sort_values(
         ["family_size", "family_id", "source_path"], ascending=[False, True, True]
     )
     for family, rows in several.groupby("family_id", sort=False):

@@ -38,6 +38,8 @@ _GAP = r"[\s,]*"
 _ARC = re.compile(_GAP.join([*[f"({_DIGITS})"] * 3, "([01])", "([01])", *[f"({_DIGITS})"] * 2]))
 _UNSEEN = re.compile(r"display\s*:\s*none")
 _UNSEEN_RULE = re.compile(r"([^{}]*)\{[^{}]*display\s*:\s*none[^{}]*\}")
+_GLYPH = re.compile(r"#glyph-?\d+-\d+$")
+_TEXT_ID = re.compile(r"(?:text|tspan|flowRoot|flowPara|flowSpan)_?\d")
 _CLASS = re.compile(r"\.([\w-]+)")
 _ARGUMENTS = {"M": 2, "L": 2, "H": 1, "V": 1, "C": 6, "S": 4, "Q": 4, "T": 2, "A": 7}
 Point = tuple[float, float]
@@ -48,18 +50,20 @@ class Geometry:
     """Outlines of one drawing as pairs of hashes, one pair an outline that is told from others.
 
     `outlines`: the pairs, sorted. `shapes`: number of drawn elements. `text_chars`: characters of text.
+    `outlined_chars`: characters of text that was turned into outlines, where the program that did it says so.
     `raster_chars`: characters of embedded pictures.
     """
 
     outlines: tuple[tuple[int, int], ...]
     shapes: int
     text_chars: int
+    outlined_chars: int
     raster_chars: int
 
 
 def no_geometry() -> Geometry:
     """The geometry of nothing."""
-    return Geometry((), 0, 0, 0)
+    return Geometry((), 0, 0, 0, 0)
 
 
 def read_geometry(svg: bytes) -> Geometry:
@@ -68,13 +72,15 @@ def read_geometry(svg: bytes) -> Geometry:
     Bytes that do not parse give the geometry of nothing: the renderer has refused them already.
     """
     outlines: set[tuple[int, int]] = set()
-    counts = {"shapes": 0, "text": 0, "raster": 0}
+    counts = {"shapes": 0, "text": 0, "outlined": 0, "raster": 0}
     _read(svg, outlines, counts, MAX_NESTING)
-    return Geometry(tuple(sorted(outlines)), counts["shapes"], counts["text"], counts["raster"])
+    return Geometry(
+        tuple(sorted(outlines)), counts["shapes"], counts["text"], counts["outlined"], counts["raster"]
+    )
 
 
 def _read(svg: bytes, outlines: set, counts: dict[str, int], nesting: int) -> None:
-    from lxml import etree
+    from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
     parser = etree.XMLParser(resolve_entities=False, no_network=True, recover=True, huge_tree=True)
     try:
@@ -83,8 +89,11 @@ def _read(svg: bytes, outlines: set, counts: dict[str, int], nesting: int) -> No
         return
     if root is None:
         return
-    for element in _drawn(root):
+    for element, lettered in _drawn(root):
         tag = element.tag.removeprefix(_SVG)
+        letters = _outlined_letters(element, tag)
+        counts["outlined"] += letters
+        told = not (lettered or letters)  # letters are everybody's
         if tag in {"text", "tspan", "textPath"}:
             counts["text"] += len(
                 "".join(filter(None, [element.text, *(kid.tail for kid in element)])).strip()
@@ -98,33 +107,52 @@ def _read(svg: bytes, outlines: set, counts: dict[str, int], nesting: int) -> No
                 counts["raster"] += len(href)
         elif tag == "path":
             counts["shapes"] += 1
-            if len(outlines) < MAX_OUTLINES:
+            if told and len(outlines) < MAX_OUTLINES:
                 outlines.update(filter(None, map(outline_hashes, subpaths(element.get("d") or ""))))
         elif tag in {"polygon", "polyline"}:
             counts["shapes"] += 1
             values = [float(number) for number in _NUMBER.findall(element.get("points") or "")]
             hashes = outline_hashes(list(zip(values[::2], values[1::2], strict=False)))
-            if hashes:
+            if told and hashes:
                 outlines.add(hashes)
         elif tag in {"rect", "circle", "ellipse", "line"}:
             counts["shapes"] += 1
 
 
-def _drawn(root) -> Iterator:
-    """Elements that can be seen, in document order; what a reference alone uses is left out."""
+def _drawn(root) -> Iterator[tuple]:
+    """Elements that can be seen, in document order, and whether they stand in what was text.
+
+    What a reference alone uses is left out.
+    """
     sheet = " ".join(text for style in root.iter(f"{_SVG}style") if (text := style.text))
     unseen = {name for selectors in _UNSEEN_RULE.findall(sheet) for name in _CLASS.findall(selectors)}
-    stack = [root]
+    stack = [(root, False)]
     while stack:
-        element = stack.pop()
+        element, lettered = stack.pop()
         if not isinstance(element.tag, str) or element.tag.removeprefix(_SVG) in _HIDDEN:
             continue
         if element.get("display") == "none" or _UNSEEN.search(element.get("style") or ""):
             continue
         if unseen and unseen.intersection((element.get("class") or "").split()):
             continue
-        yield element
-        stack.extend(reversed(element))
+        yield element, lettered
+        lettered = lettered or bool(_outlined_letters(element, element.tag.removeprefix(_SVG)))
+        stack.extend((child, lettered) for child in reversed(element))
+
+
+def _outlined_letters(element, tag: str) -> int:
+    """Letters that an element was before it became outlines.
+
+    Inkscape leaves the words in `aria-label`, or at least the id `text123`; matplotlib makes groups `text_1`;
+    cairo, so every PDF made SVG, uses symbols `glyph0-1`.
+    """
+    if tag not in {"g", "path", "use"}:
+        return 0
+    href = next((value for name in _HREFS if (value := element.get(name))), "")
+    label = "".join((element.get("aria-label") or "").split())
+    if label or _GLYPH.match(href):
+        return len(label) or 1
+    return 1 if _TEXT_ID.match(element.get("id") or "") else 0
 
 
 def _nested_svg(href: str) -> bytes | None:

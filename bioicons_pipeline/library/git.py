@@ -61,6 +61,8 @@ PERMANENT = (
     "permission denied",
     "no space left on device",
     "disk quota exceeded",
+    "file too large",
+    "died of signal 25",
     "not allowed",
     "lacks these prerequisite",
     "is not a bundle",
@@ -215,6 +217,8 @@ def sentence(error: GitError, shown: str) -> str:
     """What went wrong with the source `shown`, in one sentence, from git's own words."""
     text = error.stderr.lower()
     known: tuple[tuple[tuple[str, ...], str], ...] = (
+        (("file too large", "died of signal 25"),
+         "a file would be larger than this machine allows: raise the limit (ulimit -f) and run it again"),
         (("no space left", "disk quota"), "the disk is full: free some space and run the same command again"),
         (("authentication failed", "could not read username", "permission denied"),
          "access was denied: check that the repository is public or that your key may read it"),

@@ -22,6 +22,7 @@ from bioicons_pipeline.library.curation import Curation, CurationEntry, Curation
 from bioicons_pipeline.library.licences import Licence, LicencePolicy, Strictness, licence_of_folder
 from bioicons_pipeline.library.likeness import Likeness, compare
 from bioicons_pipeline.library.measure import Measured, measure
+from bioicons_pipeline.library.pairs import Pairs
 from bioicons_pipeline.library.records import (
     COLUMNS,
     ExclusionReason,
@@ -74,20 +75,22 @@ def build_manifest(
     permalink: Callable[[str], str],
     previous: split.Previous | None = None,
     measures: Mapping[str, Measured] | None = None,
+    pairs: Pairs | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """The manifest of `icons`, sorted by source_path; excluded icons keep their row.
 
     `probes` are by the sha256 of the SVG; `authors` is upstream's authors.json (name -> address); `permalink`
     maps a source_path to its address. `previous` (icon_id -> family_id, split) pins the families and sides of
-    an earlier manifest. `measures`, by sha256, spares measuring (`measures.measure_all`). `df.attrs` has the
-    key `notes`: a list of sentences for the curator (decisions without effect).
+    an earlier manifest. `measures`, by sha256, spares measuring (`measures.measure_all`), and `pairs` may
+    remember which drawings look alike: neither changes the table. `df.attrs` has the key `notes`: a list of
+    sentences for the curator (decisions without effect).
 
     Raises:
         ValueError: two icons have the same path.
     """
     rows = _rows(icons, probes, measures or {}, curation or Curation(), progress)
-    likeness = compare([row.measured.shape for row in rows], [row.outlines for row in rows])
+    likeness = compare([row.measured.shape for row in rows], [row.outlines for row in rows], pairs)
     if rules.audit_licences:
         _audit(rows, likeness)
     for row in rows:

@@ -49,6 +49,7 @@ def measure(icon: IconSource, probe: Probe | None) -> Measured:
     picture = rgba(probe.png) if probe.png else None
     drawn = foreground(picture) if picture is not None else None
     text = geometry.text_chars if report.get("has_text", True) else 0
+    text += geometry.outlined_chars + int(report.get("label_chars") or 0)
     return Measured(
         aspect=_aspect(report, drawn),
         ink=_ink(report, drawn),

@@ -9,8 +9,6 @@ change with any change of `measure`, `shape` or `geometry`.
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -20,8 +18,9 @@ from bioicons_pipeline.library.geometry import Geometry
 from bioicons_pipeline.library.measure import Measured, measure
 from bioicons_pipeline.library.records import IconSource, Probe
 from bioicons_pipeline.library.shape import SIZE
+from bioicons_pipeline.library.whole import write_whole
 
-CODE_VERSION = 1
+CODE_VERSION = 3
 
 
 def measure_all(
@@ -88,23 +87,9 @@ def _write(path: Path, measured: Measured) -> None:
         "geometry": {
             "shapes": geometry.shapes,
             "text_chars": geometry.text_chars,
+            "outlined_chars": geometry.outlined_chars,
             "raster_chars": geometry.raster_chars,
         },
         "body": hashlib.sha256(body).hexdigest(),
     }
     write_whole(path, json.dumps(facts).encode() + b"\n" + body)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write `path` so that nobody ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -19,7 +19,10 @@ REFUSALS = {"empty": ExclusionReason.EMPTY_FILE, "nothing_drawn": ExclusionReaso
 SAFETY_CATEGORIES = frozenset({"safety_symbols"})
 SAFETY_AUTHORS = frozenset({"unece"})
 CHART_CATEGORIES = frozenset({"scientific_graphs"})
-SAFETY_WORDS = re.compile(r"\b(ghs|hazard|biohazard|radioactiv\w*|warning sign|danger sign|toxic sign)\b")
+SAFETY_WORDS = re.compile(
+    r"\b(ghs ?\d*|(?:bio)?hazard\w*|radioactiv\w*|skull and cross ?bones|"
+    r"(?:warning|danger|caution|safety|toxic|prohibition|no entry) (?:signs?|symbols?|labels?|pictograms?))\b"
+)
 LOGO_WORDS = re.compile(r"\b(logo|logos|logotype|trademark|wordmark|brand)\b")
 LOGO_AUTHORS = frozenset(
     [
@@ -80,8 +83,17 @@ CHART_WORDS = re.compile(
     r"\b((?:bar|box|violin|scatter|line|pie|volcano|manhattan|density|forest) ?(?:plots?|charts?|graphs?)|"
     r"heat ?maps?|histograms?|kaplan ?meier|roc ?curves?|flow ?(?:charts?|diagrams?)|venn|charts?|plots?|"
     r"graphs?|diagrams?|workflows?|dendrograms?|phylogenetic ?trees?|timelines?|mind ?maps?|"
-    r"umap|t ?sne|pca)\b"
+    r"umap|t ?sne|pca|differential (?:gene )?expression\w*|"
+    r"(?:growth|survival|standard|calibration|melting|dose response|titration) ?curves?|"
+    r"chromatograms?|spectrograms?|electropherograms?|flow ?sheets?)\b"
 )
+CONCEPT_WORDS = re.compile(
+    r"\b(algorithms?|(?:\w+ )?networks?(?: \d+)?|attention(?: mechanism)?|encoding|one ?hot ?encoding|"
+    r"(?:auto)?encoders?|transformers?|classification|clustering|regression|sigmoid|pipelines?|"
+    r"data ?mining|decision ?trees?|random ?forests?|gradient ?descent|embeddings?)\b"
+)
+CONCEPT_CATEGORIES = frozenset({"machine_learning", "chemo-_and_bioinformatics"})
+"""Where these words name schemes of boxes and arrows, not objects (a network switch is one)."""
 
 
 def words_of(name: str) -> str:
@@ -136,6 +148,7 @@ def _by_name(facts: PathFacts, rules: CurationRules) -> list[ExclusionReason]:
     is_program = words.replace(" ", "") in LOGO_NAMES and category in SOFTWARE_CATEGORIES
     if rules.drop_logos and (LOGO_WORDS.search(words) or author in LOGO_AUTHORS or is_program):
         found.append(ExclusionReason.TRADEMARK_LOGO)
-    if rules.drop_charts and (category in CHART_CATEGORIES or CHART_WORDS.search(words)):
+    is_scheme = category in CONCEPT_CATEGORIES and CONCEPT_WORDS.search(words)
+    if rules.drop_charts and (category in CHART_CATEGORIES or CHART_WORDS.search(words) or is_scheme):
         found.append(ExclusionReason.CHART_OR_DIAGRAM)
     return found

@@ -89,8 +89,8 @@ def validate_manifest(df: pd.DataFrame, policy: LicencePolicy | None = None) -> 
         told = str(error).splitlines()[0][:300]
         raise ManifestError(f"The manifest breaks its schema ({where}): {told}.") from error
     if policy is not None:
-        included = df[df["included"].astype(bool)]
-        outside = included[~included["spdx"].map(policy.allows).astype(bool)]
+        included = df.loc[df["included"].astype(bool)]
+        outside = included.loc[~included["spdx"].map(policy.allows).astype(bool)]
         if len(outside):
             first = outside.iloc[0]
             raise ManifestError(
@@ -104,5 +104,5 @@ def counts(df: pd.DataFrame) -> pd.DataFrame:
     """Icons per category, licence, author and exclusion reason (empty: included), most first."""
     keys = ["category", "spdx", "author", "exclusion_reason"]
     table = df.assign(**{key: df[key].astype("object").where(df[key].notna(), "") for key in keys})
-    grouped = table.groupby(keys, sort=True).size().rename("icons").reset_index()
+    grouped = pd.DataFrame({"icons": table.groupby(keys, sort=True)["icon_id"].count()}).reset_index()
     return grouped.sort_values(["icons", *keys], ascending=[False, *[True] * len(keys)], ignore_index=True)

@@ -155,16 +155,25 @@ class ShapeIndex:
         return best, which
 
     def pairs(
-        self, threshold: float, *, symmetries: bool = False, block: int = 512
+        self,
+        threshold: float,
+        *,
+        symmetries: bool = False,
+        rows: Sequence[int] | None = None,
+        block: int = 512,
     ) -> list[tuple[int, int, float, int]]:
-        """Every pair `(i, j, similarity, symmetry)` with i < j at or above `threshold`, in order."""
-        found = []
-        for start in range(0, len(self.vectors), block):
-            similarity, symmetry = self.similarities(
-                self.vectors[start : start + block], symmetries=symmetries
-            )
+        """Every pair `(i, j, similarity, symmetry)` with i < j at or above `threshold`, in order.
+
+        With `rows`, only pairs of which one or both are among these: what they add to the others.
+        """
+        asked = np.arange(len(self.vectors)) if rows is None else np.asarray(sorted(set(rows)), dtype=int)
+        found: dict[tuple[int, int], tuple[float, int]] = {}
+        for start in range(0, len(asked), block):
+            some = asked[start : start + block]
+            similarity, symmetry = self.similarities(self.vectors[some], symmetries=symmetries)
             for row, column in np.argwhere(similarity >= threshold):
-                i, j = start + int(row), int(column)
-                if i < j:
-                    found.append((i, j, float(similarity[row, column]), int(symmetry[row, column])))
-        return found
+                i, j = int(some[row]), int(column)
+                if i != j:
+                    value = (float(similarity[row, column]), int(symmetry[row, column]))
+                    found.setdefault((min(i, j), max(i, j)), value)
+        return [(i, j, *value) for (i, j), value in sorted(found.items())]

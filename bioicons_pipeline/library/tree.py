@@ -14,6 +14,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from bioicons_pipeline.library.git import Git, SourceError
 
 MIB = 1024 * 1024
+ICONS = "static/icons"
+"""Where a bioicons repository keeps its icons."""
 
 
 class LayoutError(SourceError):
@@ -159,6 +161,21 @@ def check_counts(count: int, total: int, limits: Limits, shown: str) -> None:
         raise SourceError(
             f"{shown} holds {total / MIB:.0f} MiB and the limit is {limits.max_total_bytes / MIB:.0f} MiB: "
             "raise the limit or check the source."
+        )
+
+
+def size_refusal(size: int, limits: Limits) -> str | None:
+    """Why a file of `size` bytes is not taken, or None."""
+    return f"larger than {limits.max_file_bytes} bytes" if size > limits.max_file_bytes else None
+
+
+def require_layout(paths: list[str], shown: str) -> None:
+    """Raise LayoutError unless `paths` look like an icon library."""
+    if not has_layout(paths):
+        what = "no files" if not paths else "no icon at <licence>/<Category>/<Author>/<name>.svg"
+        raise LayoutError(
+            f"{shown} is no bioicons library: it has {what} under {ICONS}; give the repository or "
+            "its icons folder."
         )
 
 

@@ -11,6 +11,12 @@ import uuid
 from pathlib import Path
 from typing import Protocol
 
+from bioicons_pipeline.errors import BioiconsError
+
+
+class CacheError(BioiconsError):
+    """The folder of renderings cannot be read or written (a full disk); nothing half-written is left."""
+
 
 class ByteCache(Protocol):
     """What `render_many` asks of a cache: `RenderCache`, or anything with these two methods."""
@@ -40,20 +46,30 @@ class RenderCache:
             return self._path(key).read_bytes()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise self._unusable(error) from error
 
     def put(self, key: str, value: bytes) -> None:
-        """Store whole or not at all: written beside, synced, then renamed."""
+        """Store whole or not at all: written beside, synced, then renamed. Raises `CacheError`."""
         path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
         # Named before it exists: a Ctrl-C at any moment finds the clean-up below in force.
         beside = path.parent / f".tmp-{os.getpid()}-{uuid.uuid4().hex}"
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             with beside.open("xb") as file:
                 file.write(value)
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(path)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
+        except BaseException as error:
+            with contextlib.suppress(OSError):
                 beside.unlink()
+            if isinstance(error, OSError):
+                raise self._unusable(error) from error
             raise
+
+    def _unusable(self, error: OSError) -> CacheError:
+        return CacheError(
+            f"The folder of renderings {self.folder} cannot be used ({error.strerror}): free some space or "
+            "choose another."
+        )

@@ -7,9 +7,10 @@ of `--x` or y (CSS Variables 1). Not here: selectors and the cascade, which are 
 
 import re
 import urllib.parse
+from collections.abc import Iterator
 
 from bioicons_pipeline.rendering.result import RefusalReason, Refused
-from bioicons_pipeline.rendering.settings import MAX_STYLE_CHARS
+from bioicons_pipeline.rendering.settings import MAX_BYTES
 
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.S)
 _ESCAPE = re.compile(r"\\([0-9A-Fa-f]{1,6})\s?|\\(.)", re.S)
@@ -17,9 +18,10 @@ _URL = re.compile(r"""url\(\s*(?:"([^"]*)"|'([^']*)'|([^)]*))\s*\)?""", re.I)
 _FETCHING = re.compile(r"(?:-webkit-)?(?:image-set|image|cross-fade|src|expression|attr)\s*\(", re.I)
 _FUNCTION = re.compile(r"(light-dark|var)\(", re.I)
 _CUSTOM = re.compile(r"(--[\w-]{1,100})\s*:\s*([^;{}]*)")
-_AT_STATEMENT = re.compile(r"@(?:import|charset|namespace)\b[^;{}]*(?:;|\Z)", re.I)
+_AT_STATEMENT = re.compile(r"@(?:import|charset|namespace)\b[^;{}]*;?", re.I)
 _SUSPECT = re.compile(r"url\(|var\(|light-dark\(|image|src\(|expression|cross-fade|attr\(|\\|@|/\*|--", re.I)
-_MAX_SUBSTITUTIONS = 20_000
+_PARENTHESIS = re.compile(r"[()]")
+_COMMA = re.compile(r"[(,]")
 
 
 def is_plain(value: str) -> bool:
@@ -71,56 +73,76 @@ def clean_value(value: str, variables: dict[str, str], removed: dict[str, int]) 
 
 
 def _functions(value: str, variables: dict[str, str]) -> str:
-    """Resolve `var()` and `light-dark()`, outermost first, a bounded number of times."""
+    """`var()` and `light-dark()` resolved, outermost first, in one pass: no text is looked at twice.
+
+    A variable whose own value has functions counts as unset: so nothing grows exponentially.
+    """
+    closing = _closing(value) if _FUNCTION.search(value) else {}
     out: list[str] = []
-    position = steps = 0
-    while match := _FUNCTION.search(value, position):
-        steps += 1
-        if steps > _MAX_SUBSTITUTIONS or len(value) > 2 * MAX_STYLE_CHARS:
-            raise Refused(RefusalReason.TOO_COSTLY, "too many CSS functions")
-        out.append(value[position : match.start()])
-        arguments, end = _arguments(value, match.end())
-        first, _, rest = arguments.partition(",") if match[1].lower() == "var" else _split(arguments)
-        if match[1].lower() == "light-dark":
-            chosen = first.strip()
-        else:
-            known = variables.get(first.strip())
-            # A variable's own value is not resolved again beyond its fallback: no exponential growth.
-            chosen = known if known is not None and not _FUNCTION.search(known) else rest.strip()
-        if _FUNCTION.search(chosen) and len(chosen) < end - match.start():
-            value = chosen + value[end:]  # strictly shorter than before, so this ends
-            position = 0
-        else:
-            out.append(chosen)
-            position = end
-    out.append(value[position:])
+    size = 0
+    ranges = [(0, len(value))]
+    while ranges:
+        start, end = ranges.pop()
+        match = _FUNCTION.search(value, start, end)
+        part = value[start : match.start() if match else end]
+        if match:
+            close = min(closing.get(match.end() - 1, end), end)
+            ranges.append((min(close + 1, end), end))
+            if match[1].lower() == "light-dark":
+                ranges.append(_trimmed(value, match.end(), _comma(value, match.end(), close, closing)))
+            else:
+                comma = value.find(",", match.end(), close)
+                known = variables.get(value[match.end() : close if comma < 0 else comma].strip())
+                if known is not None and not _FUNCTION.search(known):
+                    part += known
+                elif comma >= 0:
+                    ranges.append(_trimmed(value, comma + 1, close))
+        out.append(part)
+        size += len(part)
+        if size > MAX_BYTES:
+            raise Refused(RefusalReason.TOO_COSTLY, "CSS variables grow too long")
     return "".join(out)
 
 
-def _arguments(value: str, start: int) -> tuple[str, int]:
-    """The text up to the matching `)` and the index after it."""
-    depth = 1
-    for index in range(start, len(value)):
-        if value[index] == "(":
-            depth += 1
-        elif value[index] == ")":
-            depth -= 1
-            if depth == 0:
-                return value[start:index], index + 1
-    return value[start:], len(value)
+def _trimmed(value: str, start: int, end: int) -> tuple[int, int]:
+    """The range without white space at its ends."""
+    while start < end and value[start].isspace():
+        start += 1
+    while start < end and value[end - 1].isspace():
+        end -= 1
+    return start, end
 
 
-def _split(arguments: str) -> tuple[str, str, str]:
-    """Like `partition(",")`, but not inside parentheses."""
-    depth = 0
-    for index, char in enumerate(arguments):
-        if char == "(":
-            depth += 1
-        elif char == ")":
-            depth -= 1
-        elif char == "," and depth == 0:
-            return arguments[:index], ",", arguments[index + 1 :]
-    return arguments, "", ""
+def _closing(value: str) -> dict[int, int]:
+    """Index of every `(` -> index of the `)` that closes it; one that nothing closes is left out."""
+    found: dict[int, int] = {}
+    opened: list[int] = []
+    for sign in _PARENTHESIS.finditer(value):
+        if sign[0] == "(":
+            opened.append(sign.start())
+        elif opened:
+            found[opened.pop()] = sign.start()
+    return found
+
+
+def _comma(value: str, start: int, end: int, closing: dict[int, int]) -> int:
+    """Index of the first comma between the two that is in no parentheses, or `end`."""
+    while start < end:
+        sign = _COMMA.search(value, start, end)
+        if sign is None:
+            return end
+        if sign[0] == ",":
+            return sign.start()
+        start = closing.get(sign.start(), end) + 1
+    return end
+
+
+def rules(sheet: str) -> Iterator[tuple[str, str]]:
+    """(selectors, declarations) of every rule, also inside at-rules, in one pass over the text."""
+    for part in sheet.split("}")[:-1]:
+        head, brace, body = part.rpartition("{")
+        if brace:
+            yield head.rpartition("{")[2], body
 
 
 def variables(sheets: list[str], root_style: str) -> dict[str, str]:
@@ -128,7 +150,7 @@ def variables(sheets: list[str], root_style: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for sheet in sheets:
         if "--" in sheet:
-            for selector, body in re.findall(r"([^{}]*)\{([^{}]*)\}", sheet):
+            for selector, body in rules(sheet):
                 if re.search(r"(?:^|[\s,;])(?::root|svg|html|\*)\s*(?:,|$)", selector.strip()):
                     found.update((name, value.strip()) for name, value in _CUSTOM.findall(body))
     if "--" in root_style:
@@ -147,7 +169,8 @@ def clean_sheet(sheet: str, variables: dict[str, str], removed: dict[str, int]) 
     return clean_value(sheet, variables, removed)
 
 
-_AT_BLOCK = re.compile(r"@([\w-]+)([^{};]*)([{;]|\Z)")
+_AT_BLOCK = re.compile(r"@([\w-]+)([^{};]*)([{;]|(?=\})|\Z)")
+_BRACE = re.compile(r"[{}]")
 
 
 def _blocks(sheet: str, removed: dict[str, int], depth: int = 0) -> str:
@@ -160,7 +183,7 @@ def _blocks(sheet: str, removed: dict[str, int], depth: int = 0) -> str:
         if match[3] != "{":
             continue
         body, position = _block_body(sheet, position)
-        if name in {"media", "supports", "layer"} and depth < 4 and _matches(name, condition):
+        if name in {"media", "supports", "layer"} and depth < 4 and matches(name, condition):
             out.append(_blocks(body, removed, depth + 1))
         else:
             _count(removed, "font_face" if name == "font-face" else "css_at_rule")
@@ -170,14 +193,14 @@ def _blocks(sheet: str, removed: dict[str, int], depth: int = 0) -> str:
 
 def _block_body(sheet: str, start: int) -> tuple[str, int]:
     depth = 1
-    for brace in re.finditer(r"[{}]", sheet[start:]):
+    for brace in _BRACE.finditer(sheet, start):
         depth += 1 if brace[0] == "{" else -1
         if depth == 0:
-            return sheet[start : start + brace.start()], start + brace.end()
+            return sheet[start : brace.start()], brace.end()
     return sheet[start:], len(sheet)
 
 
-def _matches(name: str, condition: str) -> bool:
+def matches(name: str, condition: str) -> bool:
     """Whether a light, still, 96 dpi screen matches; anything not understood does not."""
     if name != "media":
         return True

@@ -132,6 +132,7 @@ def _facts(icon: Normalised) -> dict:
     return {
         "natural_size": [round(icon.natural[0], 3), round(icon.natural[1], 3)],
         "has_text": icon.has_text,
+        "label_chars": icon.label_chars,
         "element_count": icon.element_count,
         "embedded_raster_count": icon.raster_count,
         "embedded_raster_bytes": icon.raster_bytes,

@@ -28,7 +28,10 @@ _EXTERNAL = re.compile(
     r"""<!ENTITY\s+(?:%\s|[\w:.-]{1,200}\s+(?:SYSTEM|PUBLIC)\b)|<!DOCTYPE[^\[>]*\bSYSTEM\b"""
 )
 _REFERENCE = re.compile(r"&([\w:][\w:.-]{0,199});")
-_VERBATIM = re.compile(r"<!--.*?-->|<!\[CDATA\[.*?\]\]>|&([\w:][\w:.-]{0,199});", re.S)
+# What never closes goes on to the end: tried again at each sign, it would cost the square of the text.
+_VERBATIM = re.compile(r"<!--.*?(?:-->|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z)|&([\w:][\w:.-]{0,199});", re.S)
+_STYLESHEET = re.compile(r"<\?xml-stylesheet\s")
+_CHARACTER = re.compile(r"&#(?:x([0-9A-Fa-f]{1,20})|([0-9]{1,20}));")
 _PREDEFINED = {"lt", "gt", "amp", "quot", "apos"}
 
 
@@ -48,6 +51,9 @@ def to_text(data: bytes, removed: dict[str, int]) -> str:
         raise Refused(RefusalReason.EMPTY, "the file has no content")
     text = _XML_DECLARATION.sub("", text, count=1).lstrip()
     text = _without_doctype(text, removed)
+    if sheets := len(_STYLESHEET.findall(text)):
+        removed["external_reference"] = removed.get("external_reference", 0) + sheets
+    text = _CHARACTER.sub(_real_character, text)
     if text.count("<") > 4 * MAX_ELEMENTS:  # a tag opens, a tag closes, and room for comments
         raise Refused(RefusalReason.TOO_MANY_ELEMENTS, f"over {4 * MAX_ELEMENTS} tags")
     if text.count('="') + text.count("='") > MAX_ATTRIBUTES:
@@ -85,6 +91,12 @@ def _decode(data: bytes) -> str:
     return _NOT_XML_CHARACTERS.sub("", text)
 
 
+def _real_character(reference: re.Match[str]) -> str:
+    """The reference as it stands, or nothing where it names no character of XML (a surrogate, NUL)."""
+    code = int(reference[1], 16) if reference[1] else int(reference[2])
+    return reference[0] if code < 0x110000 and not _NOT_XML_CHARACTERS.match(chr(code)) else ""
+
+
 def _without_doctype(text: str, removed: dict[str, int]) -> str:
     """Cut every DOCTYPE of the prolog and expand the internal entities it declared."""
     entities: dict[str, str] = {}
@@ -119,7 +131,7 @@ def _skip_prolog(text: str, position: int) -> int:
     return position
 
 
-_DOCTYPE_TOKEN = re.compile(r"""<!--.*?-->|<\?.*?\?>|"[^"]*"|'[^']*'|[\[\]>]""", re.S)
+_DOCTYPE_TOKEN = re.compile(r"""<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|\Z)|"[^"]*"|'[^']*'|[\[\]>]""", re.S)
 
 
 def _doctype_end(text: str, position: int) -> int:

@@ -10,23 +10,19 @@ from dataclasses import dataclass, field
 
 from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
+from bioicons_pipeline.rendering import css
+from bioicons_pipeline.rendering.names import SVG, local_name
 from bioicons_pipeline.rendering.result import RefusalReason, Refused
 from bioicons_pipeline.rendering.settings import MAX_COST, MAX_FILTER_PRIMITIVES, MAX_REFERENCE_DEPTH
 
 _URL_ID = re.compile(r"url\(\s*[\"']?#([^\s\"')]+)")
-_SIMPLE_RULE = re.compile(r"([^{}]*)\{([^{}]*)\}")
+_HASH_ID = re.compile(r"#([^\s#.,:;>+~{}()\[\]\"']+)")
 _SIMPLE_SELECTOR = re.compile(r"^(?:([\w-]+|\*))?(?:([.#])([\w-]+))?$")
 _VERTEX = re.compile(r"[MLHVCSQTAmlhvcsqta]")
-_NUMBER_PAIR = re.compile(r"[\d.]+[\s,]+[-\d.]+")
+_NUMBER_PAIR = re.compile(r"(?<![\d.])[\d.]+[\s,]+[-\d.]")
 # Drawn only where they are referenced.
 _TEMPLATES = {"defs", "symbol", "pattern", "mask", "clipPath", "marker", "filter", "linearGradient"}
 _TEMPLATES |= {"radialGradient"}
-
-
-def local_name(element: etree._Element) -> str:
-    """`rect` of `{http://www.w3.org/2000/svg}rect`; empty for comments and the like."""
-    tag = element.tag
-    return tag.rpartition("}")[2] if isinstance(tag, str) else ""
 
 
 @dataclass(slots=True)
@@ -44,7 +40,7 @@ class _SheetUrls:
     by_type: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, sheet: str) -> None:
-        for selectors, body in _SIMPLE_RULE.findall(sheet):
+        for selectors, body in css.rules(sheet):
             targets = _URL_ID.findall(body)
             if not targets:
                 continue
@@ -84,29 +80,49 @@ class ReferenceGraph:
     def __init__(self, root: etree._Element, removed: dict[str, int]):
         self.root = root
         self.removed = removed
-        self.ids: dict[str, etree._Element] = {}
+        self.ids: dict[str, list[etree._Element]] = {}
         self.sheets = _SheetUrls()
+        self.references = 0
+        styled: set[str] = set()
+        for element in root.iter(f"{{{SVG}}}style"):
+            self.sheets.add(element.text or "")
+            styled.update(_HASH_ID.findall(element.text or ""))
         for element in root.iter():
             if (name := element.get("id")) is not None:
-                self.ids.setdefault(name, element)
-            if local_name(element) == "style" and element.text:
-                self.sheets.add(element.text)
+                self._name(element, name, name in styled)
+
+    def _name(self, element: etree._Element, name: str, styled: bool) -> None:
+        """A reference means the first element of that id (DOM, getElementById), but renderers take the last.
+
+        So later ones lose it, unless a style sheet needs it: then a reference is priced as one to all.
+        """
+        if name in self.ids and not styled:
+            del element.attrib["id"]
+        else:
+            self.ids.setdefault(name, []).append(element)
 
     def edges(self, element: etree._Element) -> list[tuple[str | None, etree._Element, int]]:
         """(attribute that refers or None for a style sheet, target, how often it is drawn)."""
         found: list[tuple[str | None, etree._Element, int]] = []
         for name, value in element.attrib.items():
             if name == "href":
-                if value.startswith("#") and (target := self.ids.get(value[1:])) is not None:
-                    found.append((name, target, 1))
+                if value.startswith("#"):
+                    found += [(name, target, 1) for target in self.ids.get(value[1:], ())]
             elif "url(" in value:
                 for identifier in _URL_ID.findall(value):
-                    if (target := self.ids.get(identifier)) is not None:
-                        found.append((name, target, self._times(element, target)))
-        for identifier in self.sheets.of(element):
-            if (target := self.ids.get(identifier)) is not None:
-                found.append((None, target, self._times(element, target)))
+                    found += self._to(name, identifier, element)
+        for identifier in dict.fromkeys(self.sheets.of(element)):
+            found += self._to(None, identifier, element)
+        self.references += len(found)
+        if self.references > MAX_COST:
+            raise Refused(RefusalReason.TOO_COSTLY, f"over {MAX_COST} references")
         return found
+
+    def _to(
+        self, attribute: str | None, identifier: str, element: etree._Element
+    ) -> list[tuple[str | None, etree._Element, int]]:
+        targets = self.ids.get(identifier, ())
+        return [(attribute, target, self._times(element, target)) for target in targets]
 
     @staticmethod
     def _times(element: etree._Element, target: etree._Element) -> int:

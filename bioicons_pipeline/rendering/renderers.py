@@ -79,17 +79,29 @@ class Resvg:
         svg = with_fonts(icon.svg, self._families) if icon.has_text else icon.svg
         try:
             tree = self._parse(svg, self._options)
-        except Exception as error:
-            raise Refused(RefusalReason.RENDERER_REFUSED, f"resvg: {str(error)[:200]}") from error
+        except BaseException as error:
+            raise _refused(error) from error
 
         def draw(x: float, y: float, scale: float, width: int, height: int) -> bytes:
             transform = (scale, 0.0, -x * scale, 0.0, scale, -y * scale)  # row by row
             try:
                 return bytes(self._render(tree, transform, bg_size=(width, height)))
-            except Exception as error:
-                raise Refused(RefusalReason.RENDERER_REFUSED, f"resvg: {str(error)[:200]}") from error
+            except BaseException as error:
+                raise _refused(error) from error
 
         return draw
+
+
+def _refused(error: BaseException) -> Refused:
+    """resvg's errors, and its panics, which pyo3 raises as a BaseException: neither harms the next icon.
+
+    Anything else (no memory, an interrupt) is raised on.
+    """
+    if isinstance(error, MemoryError):
+        raise error
+    if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        raise error
+    return Refused(RefusalReason.RENDERER_REFUSED, f"resvg: {str(error)[:200]}")
 
 
 def _no_fetching(url: str, resource_type: str) -> bytes:

@@ -125,7 +125,8 @@ REPORT_KEYS = {
     "near_white": "everything drawn is so light that on white it cannot be seen",
     "renderers_disagree": "mean absolute difference of resvg and cairosvg, 0 to 255, text left out; null if "
     "not compared or one of them failed",
-    "has_text": "has <text> that draws",
+    "has_text": "has <text> that draws, in an embedded SVG too",
+    "label_chars": "letters of HTML labels (foreignObject); we draw only what stands in for them",
     "element_count": "elements of the normalised SVG",
     "embedded_raster_count": "embedded PNG, JPEG, GIF, WebP images",
     "embedded_raster_bytes": "their decoded bytes together",

@@ -14,7 +14,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-CODE_VERSION = 1
+CODE_VERSION = 3
 """Raise by one whenever the same SVG and settings may give other bytes: it addresses the cache."""
 
 MAX_BYTES = 5 * 1024 * 1024  # of the file, and again of its text once inflated and expanded
@@ -29,6 +29,7 @@ MAX_TOTAL_IMAGE_PIXELS = 48_000_000  # all of them
 MAX_FILTER_PRIMITIVES = 256
 MAX_SIDE = 8192.0  # px; larger natural sizes are scaled down, keeping the aspect ratio
 MAX_STYLE_CHARS = 1024 * 1024  # all style sheets of a file together
+MAX_STYLE_ATTRIBUTE_CHARS = 100_000  # of one element
 
 PROBE_SIZE = 128  # px
 

@@ -40,6 +40,8 @@ class RegisteredBase:
     hub_id: str | None = None
     gated: bool = False
     build: Callable[[Path], Path] | None = None
+    preset: str = "flux-dev"
+    """Training preset that suits it."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,19 @@ def _build_tiny(cache_dir: Path) -> Path:
     return build_tiny_base(cache_dir)
 
 
+PACKAGED_NANO = Path(__file__).parent / "flux_nano"
+"""The folder that `python -m bioicons_pipeline.training.pretrain --out` wrote, shipped in the package."""
+
+
+def _packaged_nano(_: Path) -> Path:
+    if not (PACKAGED_NANO / "model_index.json").is_file():
+        raise TrainingError(
+            "flux-nano is not trained in this checkout: use flux-tiny, or train it (about 100 minutes on two "
+            f"cores) with `python -m bioicons_pipeline.training.pretrain --out {PACKAGED_NANO}`."
+        )
+    return PACKAGED_NANO
+
+
 REGISTRY: dict[str, RegisteredBase] = {
     row.name: row
     for row in (
@@ -80,9 +95,23 @@ REGISTRY: dict[str, RegisteredBase] = {
             ),
         ),
         RegisteredBase(
+            name="flux-nano",
+            description="The classes of FLUX.1 scaled down, trained on open icon sets: to try the pipeline.",
+            build=_packaged_nano,
+            preset="cpu-nano",
+            licence=BaseLicence(
+                name="MIT",
+                url=None,
+                commercial_use=True,
+                notice="The base model is flux-nano, a small one made by this project to try the pipeline "
+                "(its card names the icon sets it learnt from): its icons are not for figures.",
+            ),
+        ),
+        RegisteredBase(
             name="flux-tiny",
             description="The classes of FLUX.1 scaled down, random weights: shows that everything works.",
             build=_build_tiny,
+            preset="tiny",
             licence=BaseLicence(
                 name="MIT",
                 url=None,

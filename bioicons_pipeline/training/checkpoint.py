@@ -1,6 +1,6 @@
 """Checkpoints to resume from: complete or absent, the newest few kept, never pickled.
 
-Belongs here: folders `step-<n>` with adapter, optimizer, random state and progress, and the refusal of a
+Belongs here: folders `step-<n>` with weights, optimizer, random state and progress, and the refusal of a
 foreign one. Does not belong here: what is published (export). A folder is written beside its place under
 a name that no reader looks for, fsynced, and renamed; a kill at any moment leaves it complete or absent.
 """
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from bioicons_pipeline.training.errors import CheckpointMismatchError, TrainingError
 
-FORMAT = 1
+FORMAT = 2
 _PREFIX = "step-"
 
 
@@ -46,7 +46,9 @@ class Checkpoint:
     """A checkpoint as read: progress and tensors by name."""
 
     state: RunState
-    adapter: dict[str, Tensor]
+    weights: dict[str, Tensor]
+    mean: dict[str, Tensor]
+    """Running mean of the weights; empty where none is kept."""
     optimizer: dict[str, Tensor]
     rng: dict[str, Tensor]
 
@@ -59,10 +61,12 @@ def save_checkpoint(root: Path, identity: dict[str, Any], checkpoint: Checkpoint
     root.mkdir(parents=True, exist_ok=True)
     target = root / f"{_PREFIX}{checkpoint.state.step:08d}"
     files = {
-        "adapter.safetensors": save(checkpoint.adapter),
+        "weights.safetensors": save(checkpoint.weights),
         "optimizer.safetensors": save(checkpoint.optimizer),
         "rng.safetensors": save(checkpoint.rng),
     }
+    if checkpoint.mean:
+        files["mean.safetensors"] = save(checkpoint.mean)
     description = {
         "format": FORMAT,
         "identity": identity,
@@ -163,7 +167,8 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
         tensors[name] = load(data)
     return Checkpoint(
         state=RunState(**description["state"]),
-        adapter=tensors["adapter.safetensors"],
+        weights=tensors["weights.safetensors"],
+        mean=tensors.get("mean.safetensors", {}),
         optimizer=tensors["optimizer.safetensors"],
         rng=tensors["rng.safetensors"],
     )

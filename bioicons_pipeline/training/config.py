@@ -24,30 +24,11 @@ NOT_IN_IDENTITY = ("checkpoint_every", "keep_checkpoints", "tensorboard", "worke
 """Fields that change neither weights nor report, so a run may be resumed with other values of them."""
 
 
-class TrainingConfig(BaseModel):
-    """How one adapter is trained. Frozen; unknown fields are refused."""
+class LoopConfig(BaseModel):
+    """What the loop itself needs to know, whatever is trained with it. Frozen; unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    resolution: int = Field(
-        default=1024, ge=16, le=2048, description="Side of the training images in px; a multiple of 16."
-    )
-    rank: int = Field(
-        default=16,
-        ge=1,
-        le=256,
-        description="Rank of the low-rank update of each adapted matrix.",
-    )
-    alpha: float = Field(
-        default=16.0,
-        gt=0,
-        description="The update is scaled by alpha / rank; alpha = rank means a scale of 1.",
-    )
-    targets: TargetPreset = Field(
-        default="attention",
-        description="Adapted matrices: `attention` (q, k, v, output, in both streams) or `attention+ff` "
-        "(feed-forward layers too: more capacity, about 2.5 times the parameters).",
-    )
     steps: int = Field(default=1000, ge=1, description="Optimizer steps.")
     batch_size: int = Field(default=1, ge=1, description="Images per forward pass and process.")
     accumulation: int = Field(default=1, ge=1, description="Forward passes per optimizer step.")
@@ -80,6 +61,68 @@ class TrainingConfig(BaseModel):
         ge=0,
         description="Global gradient norm is clipped to this; 0 = never.",
     )
+    ema_decay: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Decay of a running mean of the weights, which is then what is evaluated and exported; "
+        "0 = none. Early steps use min(decay, (1 + step) / (10 + step)).",
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        lt=2**31,
+        description="Seed of adapter init, data order, noise and sigmas.",
+    )
+    mixed_precision: Literal["auto", "no", "bf16"] = Field(
+        default="auto",
+        description="Autocast of the forward pass; `auto` is bf16 on a GPU that has it, else none.",
+    )
+    eval_every: int = Field(
+        default=100,
+        ge=0,
+        description="Steps between evaluations; 0 = only before and after.",
+    )
+    checkpoint_every: int = Field(default=250, ge=1, description="Steps between checkpoints to resume from.")
+    keep_checkpoints: int = Field(
+        default=2, ge=1, description="Newest checkpoints kept; the best by held-out loss is kept beside them."
+    )
+    workers: int = Field(default=0, ge=0, le=16, description="Processes that read the cache ahead; 0 = none.")
+    tensorboard: bool = Field(default=True, description="Write TensorBoard event files into the work folder.")
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> LoopConfig:
+        if self.warmup_steps >= self.steps and self.warmup_steps > 0:
+            raise ValueError(f"warmup_steps ({self.warmup_steps}) must be less than steps ({self.steps})")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """The fields that decide the result, JSON-able; two runs with equal identities are the same run."""
+        return self.model_dump(mode="json", exclude=set(NOT_IN_IDENTITY))
+
+
+class TrainingConfig(LoopConfig):
+    """How one adapter is trained."""
+
+    resolution: int = Field(
+        default=1024, ge=16, le=2048, description="Side of the training images in px; a multiple of 16."
+    )
+    rank: int = Field(
+        default=16,
+        ge=1,
+        le=256,
+        description="Rank of the low-rank update of each adapted matrix.",
+    )
+    alpha: float = Field(
+        default=16.0,
+        gt=0,
+        description="The update is scaled by alpha / rank; alpha = rank means a scale of 1.",
+    )
+    targets: TargetPreset = Field(
+        default="attention",
+        description="Adapted matrices: `attention` (q, k, v, output, in both streams) or `attention+ff` "
+        "(feed-forward layers too: more capacity, about 2.5 times the parameters).",
+    )
     timestep_sampling: TimestepSampling = Field(
         default="logit_normal",
         description="Distribution of sigma: `logit_normal` (sigmoid of a normal), `uniform` in (0, 1), or "
@@ -105,24 +148,9 @@ class TrainingConfig(BaseModel):
     t5_length: int = Field(
         default=512, ge=8, le=512, description="T5 tokens, padded; sampling must use the same length."
     )
-    seed: int = Field(
-        default=0,
-        ge=0,
-        lt=2**31,
-        description="Seed of adapter init, data order, noise and sigmas.",
-    )
-    mixed_precision: Literal["auto", "no", "bf16"] = Field(
-        default="auto",
-        description="Autocast of the forward pass; `auto` is bf16 on a GPU that has it, else none.",
-    )
     gradient_checkpointing: bool = Field(
         default=False,
         description="Recompute activations in the backward pass: less memory, about 1.46 times the work.",
-    )
-    eval_every: int = Field(
-        default=100,
-        ge=0,
-        description="Steps between evaluations; 0 = only before and after.",
     )
     eval_icons: int = Field(default=8, ge=1, description="Most icons per split that an evaluation looks at.")
     eval_sigmas: tuple[float, ...] = Field(
@@ -134,12 +162,6 @@ class TrainingConfig(BaseModel):
         default="best",
         description="Adapter that is exported: lowest held-out loss, or that of the last step.",
     )
-    checkpoint_every: int = Field(default=250, ge=1, description="Steps between checkpoints to resume from.")
-    keep_checkpoints: int = Field(
-        default=2, ge=1, description="Newest checkpoints kept; the best by held-out loss is kept beside them."
-    )
-    workers: int = Field(default=0, ge=0, le=16, description="Processes that read the cache ahead; 0 = none.")
-    tensorboard: bool = Field(default=True, description="Write TensorBoard event files into the work folder.")
 
     @field_validator("resolution")
     @classmethod
@@ -155,19 +177,24 @@ class TrainingConfig(BaseModel):
             raise ValueError("every sigma must lie in (0, 1)")
         return value
 
-    @model_validator(mode="after")
-    def _warmup_fits(self) -> TrainingConfig:
-        if self.warmup_steps >= self.steps and self.warmup_steps > 0:
-            raise ValueError(f"warmup_steps ({self.warmup_steps}) must be less than steps ({self.steps})")
-        return self
-
-    def identity(self) -> dict[str, Any]:
-        """The fields that decide the result, JSON-able; two runs with equal identities are the same run."""
-        return self.model_dump(mode="json", exclude=set(NOT_IN_IDENTITY))
-
 
 PRESETS: dict[str, TrainingConfig] = {
     "flux-dev": TrainingConfig(),
+    "cpu-nano": TrainingConfig(
+        resolution=64,
+        rank=16,
+        alpha=16.0,
+        targets="attention+ff",
+        steps=300,
+        batch_size=8,
+        learning_rate=1e-3,
+        schedule="cosine",
+        warmup_steps=10,
+        t5_length=40,
+        eval_every=60,
+        eval_icons=16,
+        checkpoint_every=60,
+    ),
     "tiny": TrainingConfig(
         resolution=64,
         rank=16,
@@ -184,11 +211,12 @@ PRESETS: dict[str, TrainingConfig] = {
         checkpoint_every=60,
     ),
 }
-"""Named starting points: `flux-dev` for FLUX.1-dev, `tiny` for the tiny base on a CPU (about a minute)."""
+"""Named starting points: `flux-dev` for FLUX.1-dev, `cpu-nano` for flux-nano on two CPU cores, `tiny` for the
+tiny base with random weights."""
 
 
 def preset(name: str, **overrides: Any) -> TrainingConfig:
-    """The preset `name` with single fields replaced.
+    """The preset `name` with single fields replaced; its warm-up shrinks with fewer steps.
 
     Raises:
         TrainingError: no such preset, no such field, or a value out of range.
@@ -197,7 +225,11 @@ def preset(name: str, **overrides: Any) -> TrainingConfig:
         raise TrainingError(
             f"There is no training preset {name!r}: choose one of {', '.join(sorted(PRESETS))}."
         )
-    return parse_config({**PRESETS[name].model_dump(), **overrides})
+    values = {**PRESETS[name].model_dump(), **overrides}
+    if "warmup_steps" not in overrides and isinstance(values["steps"], int):
+        # whoever asks for fewer steps does not ask for a run that is all warm-up
+        values["warmup_steps"] = min(values["warmup_steps"], max(0, values["steps"] // 10))
+    return parse_config(values)
 
 
 def parse_config(values: dict[str, Any]) -> TrainingConfig:

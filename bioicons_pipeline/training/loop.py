@@ -1,16 +1,17 @@
 """The training loop: batches, optimizer steps, evaluations, checkpoints. Nothing else costs time here.
 
-Belongs here: what happens between the first and the last step. Does not belong here: getting ready and
-publishing (run). The loop never sees an encoder or a picture.
+Belongs here: what happens between the first and the last step, whatever is trained. Does not belong here:
+what a batch is and what its loss is (lora, pretrain), getting ready and publishing (run). The loop never
+sees an encoder or a picture.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,93 +19,12 @@ import torch
 from torch import Tensor
 
 from bioicons_pipeline.training import checkpoint as checkpoints
-from bioicons_pipeline.training.adapter import adapter_tensors, set_adapter_tensors, trainable
-from bioicons_pipeline.training.cache import EncodingCache
 from bioicons_pipeline.training.checkpoint import Checkpoint, RunState
-from bioicons_pipeline.training.config import TrainingConfig
-from bioicons_pipeline.training.data import SamplePlan, micro_batch
+from bioicons_pipeline.training.config import LoopConfig
 from bioicons_pipeline.training.errors import NonFiniteError
-from bioicons_pipeline.training.evaluate import FixedNoise, fixed_noise_loss
-from bioicons_pipeline.training.objective import (
-    Conditioning,
-    flow_matching_loss,
-    sample_sigma,
-    scale_latents,
-)
 
 
-@dataclass(frozen=True)
-class Batch:
-    """One forward pass: `x` scaled latents, `noise`, both (B, 16, h, w) fp32; `sigma` (B,) fp32."""
-
-    icon_ids: tuple[str, ...]
-    captions: tuple[str, ...]
-    x: Tensor
-    noise: Tensor
-    sigma: Tensor
-    text: Conditioning
-
-
-class BatchSource(torch.utils.data.Dataset[Batch]):
-    """Batch number i of this process, counted over the whole run; a pure function of i.
-
-    Every sample has a generator of its own, so its noise depends neither on its neighbours in the batch,
-    nor on how many processes there are, nor on whether a worker made it.
-    """
-
-    def __init__(
-        self,
-        plan: SamplePlan,
-        cache: EncodingCache,
-        config: TrainingConfig,
-        *,
-        scaling: tuple[float, float],
-        mu: float,
-        rank: int = 0,
-        processes: int = 1,
-    ) -> None:
-        self.plan, self.cache, self.config = plan, cache, config
-        self.scaling, self.mu, self.rank, self.processes = scaling, mu, rank, processes
-
-    def __getitem__(self, number: int) -> Batch:
-        step, micro = divmod(number, self.config.accumulation)
-        indices = micro_batch(
-            step,
-            micro,
-            self.rank,
-            batch=self.config.batch_size,
-            accumulation=self.config.accumulation,
-            processes=self.processes,
-        )
-        samples = [self.plan[index] for index in indices]
-        xs, noises, sigmas = [], [], []
-        for sample in samples:
-            generator = torch.Generator().manual_seed(sample.noise_seed)
-            mean, std = self.cache.load_image(sample.icon)
-            latents = mean + std * torch.randn(mean.shape, generator=generator)
-            xs.append(scale_latents(latents, *self.scaling))
-            noises.append(torch.randn(mean.shape, generator=generator))
-            sigmas.append(
-                sample_sigma(
-                    generator,
-                    self.config.timestep_sampling,
-                    logit_mean=self.config.logit_mean,
-                    logit_std=self.config.logit_std,
-                    mu=self.mu,
-                )
-            )
-        captions = tuple(sample.caption for sample in samples)
-        return Batch(
-            icon_ids=tuple(sample.icon.icon_id for sample in samples),
-            captions=captions,
-            x=torch.stack(xs),
-            noise=torch.stack(noises),
-            sigma=torch.tensor(sigmas, dtype=torch.float32),
-            text=self.cache.load_texts(captions),
-        )
-
-
-def batches(source: BatchSource, first: int, last: int, workers: int) -> Iterator[Batch]:
+def batches(source: torch.utils.data.Dataset[Any], first: int, last: int, workers: int) -> Iterator[Any]:
     """Batches `first` to `last` − 1 in order, read ahead by `workers` processes."""
     loader = torch.utils.data.DataLoader(
         source,
@@ -118,7 +38,7 @@ def batches(source: BatchSource, first: int, last: int, workers: int) -> Iterato
     return iter(loader)
 
 
-def learning_rate(config: TrainingConfig, step: int) -> float:
+def learning_rate(config: LoopConfig, step: int) -> float:
     """Learning rate of optimizer step `step`, from 0; a pure function, so there is no state to save."""
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
@@ -129,31 +49,31 @@ def learning_rate(config: TrainingConfig, step: int) -> float:
     return config.learning_rate * factor
 
 
-@dataclass
-class Trainer:
-    """One run on one process. `fit` goes from `state.step` to `config.steps`."""
+@dataclass(kw_only=True)
+class Loop:
+    """One run on one process. `fit` goes from `state.step` to `config.steps`.
 
-    config: TrainingConfig
+    A subclass says what is trained (`trained`), what a batch costs (`losses`), whom to name when that is
+    not finite (`blame`), and what an evaluation looks at (`evaluate_splits`).
+    """
+
+    config: Any
+    """A LoopConfig, or what a subclass needs beyond it."""
     model: Any
-    """The transformer as called in training (wrapped for several processes)."""
-    transformer: Any
-    """The same transformer unwrapped."""
+    """The model as called in training (wrapped for several processes)."""
     accelerator: Any
-    autocast: Callable[[], AbstractContextManager[Any]]
-    source: BatchSource
-    cache: EncodingCache
-    fixed: dict[str, FixedNoise]
-    """`train` and `heldout`."""
-    guidance: float | None
+    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+    source: Any
+    """A map-style dataset: batch number of the whole run → batch."""
     checkpoint_dir: Path
     identity: dict[str, Any]
     on_step: Callable[[RunState, float], None] = lambda state, rate: None
     on_evaluation: Callable[[RunState, dict[str, Any]], None] = lambda state, evaluation: None
+    state: RunState = field(default_factory=RunState)
 
     def __post_init__(self) -> None:
-        self.state = RunState()
         self.device: torch.device = self.accelerator.device
-        self.parameters = trainable(self.transformer)
+        self.parameters: dict[str, torch.nn.Parameter] = self.trained()
         self.names = list(self.parameters)
         self.optimizer = torch.optim.AdamW(
             list(self.parameters.values()),
@@ -162,11 +82,47 @@ class Trainer:
             eps=self.config.adam_epsilon,
             weight_decay=self.config.weight_decay,
         )
+        self.mean: dict[str, Tensor] | None = None
+        if self.config.ema_decay:
+            self.mean = {name: value.detach().clone() for name, value in self.parameters.items()}
+
+    # --- what a subclass says ---
+
+    def trained(self) -> dict[str, torch.nn.Parameter]:
+        """The trained parameters by name, in the order in which the optimizer holds them."""
+        raise NotImplementedError
+
+    def losses(self, batch: Any) -> Tensor:
+        """Loss per sample, (B,) fp32, differentiable."""
+        raise NotImplementedError
+
+    def blame(self, batch: Any, bad: Sequence[int] | None) -> tuple[Sequence[str], Sequence[float]]:
+        """Icons and sigmas of the samples `bad` of a batch, or of all of them."""
+        raise NotImplementedError
+
+    def evaluate_splits(self) -> dict[str, dict[str, Any] | None]:
+        """`{"train": {"loss": …, …}, "heldout": …}`; None for a split without icons."""
+        raise NotImplementedError
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Copies of the trained weights on the CPU, under the names that `set_tensors` takes."""
+        return {name: value.detach().cpu().clone() for name, value in self.parameters.items()}
+
+    @torch.no_grad()
+    def set_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Overwrite the trained weights."""
+        for name, value in self.parameters.items():
+            value.copy_(tensors[name])
+
+    # --- the loop ---
 
     def resume(self, path: Path) -> None:
         """Go on from the checkpoint in `path`; see `load_checkpoint` for what is refused."""
         read = checkpoints.load_checkpoint(path, self.identity)
-        set_adapter_tensors(self.transformer, read.adapter)
+        self.set_tensors(read.weights)
+        if self.mean is not None:
+            for name, value in self.mean.items():
+                value.copy_(read.mean[name])
         checkpoints.load_optimizer(self.optimizer, self.names, read.optimizer)
         checkpoints.load_rng(read.rng)
         self.state = read.state
@@ -190,10 +146,11 @@ class Trainer:
             if last or improved or state.step % config.checkpoint_every == 0:
                 self.save()
 
-    def train_step(self, stream: Iterator[Batch]) -> None:
+    def train_step(self, stream: Iterator[Any]) -> None:
         """One optimizer step over `accumulation` forward passes."""
         config, state = self.config, self.state
         total = 0.0
+        batch = None
         for micro in range(config.accumulation):
             batch = next(stream)
             final = micro == config.accumulation - 1
@@ -201,63 +158,57 @@ class Trainer:
                 losses = self.losses(batch)
                 self.accelerator.backward(losses.mean() / config.accumulation)
             total += self._checked(losses, batch)
-        norm = float(torch.nn.utils.clip_grad_norm_(self._values(), config.max_grad_norm or math.inf))
+        values = list(self.parameters.values())
+        norm = float(torch.nn.utils.clip_grad_norm_(values, config.max_grad_norm or math.inf))
         if not math.isfinite(norm):
-            raise NonFiniteError("gradient", state.step + 1, batch.icon_ids, batch.sigma.tolist())
+            raise NonFiniteError("gradient", state.step + 1, *self.blame(batch, None))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, state.step)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        self._average()
         state.step += 1
         state.losses.append(total / config.accumulation)
         state.grad_norms.append(norm)
 
-    def losses(self, batch: Batch) -> Tensor:
-        """Loss per sample, (B,) fp32, differentiable."""
-        with self.autocast():
-            return flow_matching_loss(
-                self.model,
-                batch.x.to(self.device),
-                batch.noise.to(self.device),
-                batch.sigma.to(self.device),
-                batch.text.to(self.device),
-                self.guidance,
-            )
-
-    def _checked(self, losses: Tensor, batch: Batch) -> float:
+    def _checked(self, losses: Tensor, batch: Any) -> float:
         """Mean of the losses over all processes; stops where one is not finite."""
         values = losses.detach().tolist()
         bad = [index for index, value in enumerate(values) if not math.isfinite(value)]
         if bad:
-            raise NonFiniteError(
-                "loss",
-                self.state.step + 1,
-                [batch.icon_ids[index] for index in bad],
-                [float(batch.sigma[index]) for index in bad],
-            )
+            raise NonFiniteError("loss", self.state.step + 1, *self.blame(batch, bad))
         if self.accelerator.num_processes == 1:
             return sum(values) / len(values)
         return float(self.accelerator.reduce(losses.detach().mean(), reduction="mean"))
 
-    def _values(self) -> list[torch.nn.Parameter]:
-        return list(self.parameters.values())
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the running mean towards the weights; early on faster, else it would remember the start."""
+        if self.mean is None:
+            return
+        decay = min(self.config.ema_decay, (1 + self.state.step) / (10 + self.state.step))
+        torch._foreach_lerp_(list(self.mean.values()), list(self.parameters.values()), 1 - decay)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The running mean in the place of the weights, for evaluation and export; nothing without one."""
+        if self.mean is None:
+            yield
+            return
+        kept = {name: value.data for name, value in self.parameters.items()}
+        try:
+            for name, value in self.parameters.items():
+                value.data = self.mean[name]
+            yield
+        finally:
+            for name, value in self.parameters.items():
+                value.data = kept[name]
 
     def evaluate(self) -> bool:
-        """Fixed-noise losses at this step; True when the held-out loss is the best of a trained adapter."""
+        """Fixed-noise losses at this step; True when the held-out loss is the best of a trained model."""
         state = self.state
-        found: dict[str, Any] = {"step": state.step}
-        for split, fixed in self.fixed.items():
-            found[split] = fixed_noise_loss(
-                self.transformer,
-                fixed,
-                self.cache,
-                scaling=self.source.scaling,
-                guidance=self.guidance,
-                batch_size=self.config.batch_size,
-                device=self.device,
-                autocast=self.autocast(),
-                step=state.step,
-            )
+        with self.averaged():
+            found: dict[str, Any] = {"step": state.step, **self.evaluate_splits()}
         state.evaluations.append(found)
         self.on_evaluation(state, found)
         if state.step == 0 or found["heldout"] is None:
@@ -273,7 +224,8 @@ class Trainer:
         if self.accelerator.is_main_process:
             made = Checkpoint(
                 state=self.state,
-                adapter=adapter_tensors(self.transformer),
+                weights=self.tensors(),
+                mean={name: value.cpu() for name, value in (self.mean or {}).items()},
                 optimizer=checkpoints.optimizer_tensors(self.optimizer, self.names),
                 rng=checkpoints.rng_tensors(),
             )
@@ -282,10 +234,18 @@ class Trainer:
             )
         self.accelerator.wait_for_everyone()
 
-    def exported(self) -> tuple[int, dict[str, Tensor]]:
-        """(step, weights) of the adapter that `config.export` asks for."""
+    def restore_best(self) -> int:
+        """Put the weights of the best evaluation in place, for export; the step they are of."""
         best = self.state.best_step
-        if self.config.export == "last" or best is None or best == self.state.step:
-            return self.state.step, adapter_tensors(self.transformer)
-        path = checkpoints.checkpoint_of(self.checkpoint_dir, best)
-        return best, checkpoints.load_checkpoint(path, self.identity).adapter
+        if best is not None and best != self.state.step:
+            self.resume_weights(checkpoints.checkpoint_of(self.checkpoint_dir, best))
+            return best
+        return self.state.step
+
+    def resume_weights(self, path: Path) -> None:
+        """Weights and running mean of the checkpoint in `path`, without its place in the run."""
+        read = checkpoints.load_checkpoint(path, self.identity)
+        self.set_tensors(read.weights)
+        if self.mean is not None:
+            for name, value in self.mean.items():
+                value.copy_(read.mean[name])

@@ -91,15 +91,17 @@ class Conditioning:
 
 
 def predict_velocity(
-    transformer: Any, x_t: Tensor, sigma: Tensor, text: Conditioning, guidance: float | None
+    transformer: Any, x_t: Tensor, sigma: Tensor, text: Conditioning, guidance: float | Tensor | None
 ) -> Tensor:
     """The model's velocity at `x_t`, (B, C, h, w) fp32.
 
     sigma: (B,) fp32 in [0, 1], handed over as `timestep` (the model multiplies by 1000 itself);
-    guidance: value for a guidance-distilled base, as a (B,) vector; None where the base has no such input.
+    guidance: for a guidance-distilled base, one value or (B,) values; None where the base has no such input.
     """
     B, _, h, w = x_t.shape
-    vector = None if guidance is None else torch.full((B,), guidance, device=x_t.device, dtype=torch.float32)
+    vector = guidance if guidance is None else torch.as_tensor(guidance, dtype=torch.float32).to(x_t.device)
+    if vector is not None:
+        vector = vector.expand(B)
     output = transformer(
         hidden_states=pack(x_t),
         timestep=sigma,

@@ -13,7 +13,7 @@ from bioicons_pipeline.training.base_models import BaseModel
 from bioicons_pipeline.training.cache import json_bytes
 from bioicons_pipeline.training.config import TrainingOutcome, TrainingRequest
 from bioicons_pipeline.training.data import IconSet
-from bioicons_pipeline.training.loop import Trainer
+from bioicons_pipeline.training.lora import Trainer
 
 
 def publish(

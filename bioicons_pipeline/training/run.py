@@ -29,7 +29,7 @@ from bioicons_pipeline.training.encoders import (
 )
 from bioicons_pipeline.training.evaluate import FixedNoise
 from bioicons_pipeline.training.guards import enough_memory, only_one
-from bioicons_pipeline.training.loop import BatchSource, Trainer
+from bioicons_pipeline.training.lora import BatchSource, Trainer
 from bioicons_pipeline.training.objective import resolution_shift
 from bioicons_pipeline.training.progress import Display, Send, TensorBoardLog
 from bioicons_pipeline.training.publish import publish

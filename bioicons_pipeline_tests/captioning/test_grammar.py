@@ -110,6 +110,13 @@ def test_the_same_drawing_by_another_author_has_another_sub_style():
         ("petri dish with bacteria", "a petri dish with bacteria"),
         ("pancreas", "a pancreas"),
         ("virus", "a virus"),
+        ("trachea and bronchi", "trachea and bronchi"),
+        ("heart and lung", "heart and lung"),
+        ("hematoxylin and eosin stain", "a hematoxylin and eosin stain"),
+        ("tube with cap and label", "a tube with cap and label"),
+        ("protein purification columns", "protein purification columns"),
+        ("contact lens", "a contact lens"),
+        ("bile calculi", "bile calculi"),
     ],
 )
 def test_articles(subject, phrase):

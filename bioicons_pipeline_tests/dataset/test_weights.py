@@ -1,7 +1,7 @@
 """Sampling weights: families count once, no author becomes the style, and files and card say so."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bioicons_pipeline.dataset import sampling_weights
@@ -12,6 +12,7 @@ ICONS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 5)), min_size=1, m
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine too
 @given(ICONS, st.floats(0.05, 1))
 def test_weights_add_up_and_keep_the_cap(icons, cap):
     made = sampling_weights(icons, cap)

@@ -130,7 +130,7 @@ def audit_pairs(drawings: Sequence[Drawing], held_back: bool = False) -> dict[st
     ranked = np.dstack(np.unravel_index(np.argsort(-np.triu(table, 1), axis=None)[:200_000], table.shape))[0]
     across = [(int(i), int(j)) for i, j in ranked if strict[i] != strict[j]][:90]
     across_outlines = [pair for pair in shared if strict[pair[0]] != strict[pair[1]]]
-    outlines = [pair for pair, count in shared.items() if count >= 2]
+    outlines = [pair for pair, common in shared.items() if common.outlines >= 2]
     alike = [(int(i), int(j)) for i, j in np.argwhere(np.triu(table, 1) > 0.85) if table[i, j] < 0.98]
     return _strata(
         {

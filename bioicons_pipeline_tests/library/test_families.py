@@ -5,8 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bioicons_pipeline.library import audit
 from bioicons_pipeline.library.families import Link, Member, group, stem_of
+from bioicons_pipeline.library.licences import BY_SPDX
 from bioicons_pipeline.library.records import icon_id
+from bioicons_pipeline.library.shape import SIZE
 from bioicons_pipeline.library.split import HELDOUT, assign, chance
 from bioicons_pipeline_tests.library.library_of import (
     BEAKER,
@@ -172,3 +175,29 @@ def test_the_audit_finds_contained_parts_and_recoloured_copies():
     assert "it contains cc-by-3.0/M/Servier/bacterium.svg by Servier" in credits.attribution_csv(df)
     trusting = manifest_of(files, rules=CurationRules(audit_licences=False))
     assert row(trusting, "cc-0/H/Fang/gut.svg")["spdx"] == "CC0-1.0"
+
+
+def drawn_by(icon: str, licence: str, shape: np.ndarray | None, outlines=()) -> audit.Drawing:
+    return audit.Drawing(icon, BY_SPDX[licence], frozenset(outlines), shape, frozenset({"plasmid"}))
+
+
+def test_rings_that_look_alike_are_nobodys_copy():
+    """A drawing made of primitives alone needs more than a likeness in shape."""
+    ring = np.zeros(SIZE, np.float32)
+    ring[:2] = 0.6, 0.8
+    alike = np.zeros(SIZE, np.float32)
+    alike[:3] = 0.6 * 0.95, 0.8 * 0.95, np.sqrt(1 - 0.95**2)
+    own = [(1, 1), (2, 2)]
+    plain, other = drawn_by("a", "CC0-1.0", ring), drawn_by("b", "CC-BY-4.0", alike, own)
+    assert audit.find_copies([plain, other]) == []
+    told = drawn_by("a", "CC0-1.0", ring, [(3, 3)])
+    assert [c.similarity for c in audit.find_copies([told, other])] == [pytest.approx(0.95, abs=1e-3)]
+
+
+def test_two_outlines_that_nobody_else_has_are_no_accident():
+    mine, theirs = [(n, n) for n in range(40)], [(n, n) for n in range(38, 90)]
+    crowd = [drawn_by(f"c{n}", "CC0-1.0", None, [(1000 + n, 1000 + n)]) for n in range(2000)]
+    pair = [drawn_by("a", "CC0-1.0", None, mine), drawn_by("b", "CC-BY-4.0", None, theirs)]
+    (copy,) = audit.find_copies([*pair, *crowd])
+    assert (copy.first, copy.second, copy.shared) == (0, 1, 2)
+    assert audit.find_copies(pair) == []  # among two drawings nothing is rare

@@ -76,6 +76,11 @@ def probe(refusal=None, **report) -> Probe:
         ("cc-0/Machine_Learning/Bo/PyTorch.svg", probe(), "trademark_logo", "drop_logos"),
         ("cc-0/Scientific_graphs/Bo/x.svg", probe(), "chart_or_diagram", "drop_charts"),
         ("cc-0/A/Bo/density-plot.svg", probe(), "chart_or_diagram", "drop_charts"),
+        ("cc-0/A/Bo/growth_curve.svg", probe(), "chart_or_diagram", "drop_charts"),
+        ("cc-0/Machine_Learning/Bo/neural-network-1.svg", probe(), "chart_or_diagram", "drop_charts"),
+        ("cc-0/A/Bo/Warning_sign-3.svg", probe(), "safety_symbol", "drop_safety_symbols"),
+        ("cc-0/A/Bo/GHS06.svg", probe(), "safety_symbol", "drop_safety_symbols"),
+        ("cc-0/A/Bo/x.svg", probe(label_chars=4), "contains_text", "drop_text"),
     ],
 )
 def test_each_rule_gives_its_reason_and_can_be_switched_off(path, probed, reason, switch):
@@ -96,14 +101,46 @@ def test_text_and_white_on_white_are_seen_in_the_drawing_itself():
         "cc-0/A/Bo/white.svg": b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9">'
         b'<rect width="9" height="9" fill="#fff"/></svg>',
     }
+    path = f'd="{STAR}" fill="#123"'
+    outlined = {
+        "inkscape": f'<g id="g1"><path aria-label="LN 2" {path}/></g>',
+        "older-inkscape": f'<g id="text123"><path {path}/></g>',
+        "flowed": f'<g id="flowRoot9-7"><path {path}/></g>',
+        "matplotlib": f'<g id="text_1"><path {path}/></g>',
+        "pdf": f'<symbol id="glyph0-1"><path {path}/></symbol><use xlink:href="#glyph0-1"/>',
+    }
+    silent = f'<g id="texture" aria-label="" ><path id="textile-3" {path}/></g>'
+    files |= {f"cc-0/A/Bo/{name}.svg": drawing(BEAKER, extra=extra) for name, extra in outlined.items()}
+    files |= {"cc-0/A/Bo/no-words.svg": drawing(BEAKER, extra=silent)}
+    files = {
+        name: svg.replace(
+            b"<svg ", b'<svg aria-label="An icon" xmlns:xlink="http://www.w3.org/1999/xlink" ', 1
+        )
+        for name, svg in files.items()
+    }
     df = manifest_of(files)
-    assert row(df, "cc-0/A/Bo/label.svg")["exclusion_reason"] == "contains_text"
+    assert row(df, "cc-0/A/Bo/inkscape.svg")["text_chars"] == 3
+    for name in ("label", *outlined):
+        assert row(df, f"cc-0/A/Bo/{name}.svg")["exclusion_reason"] == "contains_text", name
+    assert row(df, "cc-0/A/Bo/no-words.svg")["included"]
     assert row(df, "cc-0/A/Bo/hidden.svg")["included"]
     assert row(df, "cc-0/A/Bo/white.svg")["exclusion_reason"] == "blank"
 
 
 def test_names_with_nearly_a_rules_word_are_no_victims():
-    for name in ("paragraph", "plotter", "chartreuse_frog", "biologogram", "flow-cytometer", "graphite"):
+    for name in (
+        "paragraph",
+        "plotter",
+        "chartreuse_frog",
+        "biologogram",
+        "flow-cytometer",
+        "graphite",
+        "neural_network",
+        "skull",
+        "curved_needle",
+        "radio-tag",
+        "hedgehog_signalling",
+    ):
         path = f"cc-0/A/Bo/{name}.svg"
         assert row(manifest_of({path: drawing(FISH)}), path)["included"], name
 

@@ -52,8 +52,11 @@ def test_an_opaque_picture_is_read_off_its_background():
     assert not descriptor(np.zeros((9, 9, 4), np.uint8)).any()
 
 
-def test_symmetries_of_the_descriptor_are_those_of_the_picture():
-    original = picture(drawing(LEAF))
+@pytest.mark.parametrize("stretch", ["1 1", "1 .4", ".3 1"])
+def test_symmetries_of_the_descriptor_are_those_of_the_picture(stretch):
+    original = picture(
+        SVG.format(f'<g transform="scale({stretch})"><path d="{LEAF}" fill="#c33"/></g>').encode()
+    )
     base = descriptor(original)[None]
     assert base.shape == (1, SIZE)
     for symmetry in range(SYMMETRIES):
@@ -94,6 +97,15 @@ def test_outlines_survive_recolouring_transforms_and_rewriting():
 
     href = "data:image/svg+xml;base64," + base64.b64encode(nested).decode()
     assert hashes(f'<image href="{href}"/>') == plain
+
+
+def test_letters_have_no_outline():
+    """They are of whoever drew the font: two labels are not copies of each other."""
+    assert hashes(f'<g id="g"><path id="p" d="{STAR}"/></g>')
+    assert not hashes(f'<g aria-label="A"><g><path d="{STAR}"/></g></g>')
+    assert not hashes(f'<path id="text12" d="{STAR}"/>')
+    beside = f'<g aria-label="A"><path d="{STAR}"/></g><path d="{FISH}"/>'
+    assert len(hashes(beside)) == len(hashes(f'<path d="{FISH}"/>'))
 
 
 def test_what_is_not_drawn_and_what_is_everybodys_has_no_outline():

@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
+from bioicons_pipeline.library import files as files_module
 from bioicons_pipeline.library import git as git_module
-from bioicons_pipeline.library import source as source_module
 from bioicons_pipeline.library.git import Git, GitError, environment, sentence
 from bioicons_pipeline.library.source import LayoutError, Limits, SourceError, fetch
 from bioicons_pipeline.library.tree import github_page, without_credentials
@@ -250,7 +250,7 @@ def many(tmp_path):
 
 
 def test_a_cut_connection_is_retried(many, tmp_path, monkeypatch):
-    monkeypatch.setattr(source_module, "BATCH", 10)
+    monkeypatch.setattr(files_module, "BATCH", 10)
     with served(many) as port:
         proxy = CuttingProxy(port, budget=100_000)
         revived = iter([False])
@@ -267,7 +267,7 @@ def test_a_cut_connection_is_retried(many, tmp_path, monkeypatch):
 
 
 def test_a_remote_that_vanishes_keeps_what_came_and_the_next_run_goes_on(many, tmp_path, monkeypatch):
-    monkeypatch.setattr(source_module, "BATCH", 10)
+    monkeypatch.setattr(files_module, "BATCH", 10)
     monkeypatch.setattr(git_module.time, "sleep", lambda _s: None)
     done: list[tuple[int, int]] = []
     with served(many) as port:

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from bioicons_pipeline.rendering import RenderCache, RenderResult, RenderSettings, render_many
+from bioicons_pipeline.rendering.cache import CacheError
 from bioicons_pipeline.rendering.result import MACHINE_DEPENDENT
 from bioicons_pipeline_tests.rendering.hostile import RECT, laughs, svg
 from bioicons_pipeline_tests.rendering.test_sandbox import SLOW, icon
@@ -94,7 +95,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(CacheError, match="No space"):
         RenderCache(tmp_path).put("ab" * 32, b"data")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from bioicons_pipeline.rendering import REPORT_KEYS, RefusalReason, RenderSettings
-from bioicons_pipeline.rendering.normalise import _NO_CSS
+from bioicons_pipeline.rendering.cleaning import NO_CSS
 from bioicons_pipeline.rendering.pool import Pool
 from bioicons_pipeline.rendering.result import RenderResult
 from bioicons_pipeline_tests.rendering.conftest import pixels
@@ -93,7 +93,7 @@ def check(pool: Pool, data: bytes) -> RenderResult:
                 if name.endswith("href"):
                     assert value.startswith(("#", "data:image/")), value
                 assert name[:2] != "on", (name, value)
-                assert name in _NO_CSS or not re.search(r"url\((?!#)", value), (name, value)
+                assert name in NO_CSS or not re.search(r"url\((?!#)", value), (name, value)
             if element.tag.endswith("}style"):
                 assert not re.search(r"url\((?!#)|@", element.text or ""), element.text
     return result

@@ -15,7 +15,7 @@ HARMLESS = svg(RECT).encode()
 
 
 def test_the_corpus_is_large_and_its_names_are_unique():
-    assert len(CASES) >= 60
+    assert len(CASES) >= 200
     assert max(Counter(case.name for case in CASES).values()) == 1
     values = {reason.value for reason in RefusalReason} | {DRAWN}
     assert all(case.expected <= values for case in CASES)
@@ -62,7 +62,7 @@ def test_every_file_has_its_outcome_and_nothing_else_happens(outcomes, secret_pi
     for result in harmless:
         assert result.refusal is None, f"{result.key}: {result.report}"
         assert result.png == first.png, result.key
-    assert seconds < 120
+    assert seconds < 1.5 * len(files)
 
 
 def test_normalised_svgs_are_inert(outcomes):
@@ -89,6 +89,7 @@ def test_normalised_svgs_are_inert(outcomes):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # about forty of the files take all the time that they get
 def test_whole_corpus_with_default_limits(forbidden_server, secret_picture):
     """The limits that users get: a bomb may take up to its time limit, and no longer."""
     server, seen = forbidden_server

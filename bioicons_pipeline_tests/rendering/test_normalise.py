@@ -5,7 +5,7 @@ from lxml import etree
 
 from bioicons_pipeline.rendering.normalise import normalise
 from bioicons_pipeline.rendering.result import Refused
-from bioicons_pipeline_tests.rendering.hostile import NS, RECT, svg
+from bioicons_pipeline_tests.rendering.corpus.making import NS, RECT, image, svg, uri
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -75,6 +75,35 @@ def test_switch_keeps_the_first_child_that_can_be_drawn():
     root = tree(text)
     assert [e.get("id") for e in root.iter(f"{SVG}text")] == ["a"]
     assert not list(root.iter(f"{SVG}switch", f"{SVG}foreignObject"))
+
+
+def test_html_labels_and_words_in_embedded_drawings_are_counted():
+    html = '<div xmlns="http://www.w3.org/1999/xhtml"><b>Gut</b> <style>b{}</style> 7 </div>'
+    label = f'<switch><foreignObject>{html}</foreignObject><image href="{uri("image/png", b"")}"/></switch>'
+    assert normalise(svg(label + RECT).encode()).label_chars == 4
+    adobe = '<switch><foreignObject requiredExtensions="http://ns.adobe.com/">x</foreignObject><g/></switch>'
+    plain = normalise(svg(adobe + RECT).encode())
+    assert (plain.label_chars, plain.has_text) == (0, False)
+    inner = normalise(image(uri("image/svg+xml", svg(f"<text>A</text>{label}").encode())).encode())
+    assert (inner.label_chars, inner.has_text) == (4, True)
+
+
+def test_of_an_attribute_given_twice_the_first_counts():
+    text = svg('<rect fill="red" width="5" fill="blue" xlink:href="#a" xlink:href="http://x/"/>')
+    rect = tree(text).find(f"{SVG}rect")
+    assert dict(rect.attrib) == {"fill": "red", "width": "5"}
+
+
+def test_octaves_that_no_pixel_shows_are_left_out():
+    found = tree(svg('<filter><feTurbulence numOctaves="4"/><feTurbulence numOctaves="99999"/></filter>'))
+    assert [e.get("numOctaves") for e in found.iter(f"{SVG}feTurbulence")] == ["4", "16"]
+
+
+def test_an_id_given_twice_means_the_first_as_in_browsers():
+    twice = '<g id="a"/><g id="a" class="b"/><use href="#a"/>'
+    assert [e.get("id") for e in tree(svg(twice)).iter(f"{SVG}g")] == ["a", None]
+    styled = tree(svg(f"<style>#a{{fill:green}}</style>{twice}"))
+    assert [e.get("id") for e in styled.iter(f"{SVG}g")] == ["a", "a"]
 
 
 def test_switch_chooses_by_language_and_extension():

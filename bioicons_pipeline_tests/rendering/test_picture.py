@@ -12,7 +12,7 @@ from PIL import Image
 from bioicons_pipeline.rendering import REPORT_KEYS, RenderSettings, probe_many, render_many, render_one
 from bioicons_pipeline.rendering import png as our_png
 from bioicons_pipeline_tests.rendering.conftest import pixels
-from bioicons_pipeline_tests.rendering.hostile import RECT, image, svg, uri
+from bioicons_pipeline_tests.rendering.corpus.making import RECT, image, svg, uri
 
 SIZE = 200
 SETTINGS = RenderSettings(size=SIZE)  # margin 8 px

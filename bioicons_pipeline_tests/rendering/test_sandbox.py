@@ -22,7 +22,10 @@ from bioicons_pipeline.rendering.pool import Pool, Worker
 from bioicons_pipeline_tests.rendering.hostile import svg
 
 SMALL = RenderSettings(size=32)
-SLOW = svg(f'<rect width="50" height="50" fill="{"var(--a," * 60_000}red{")" * 60_000}"/>').encode()
+SLOW = svg(
+    f'<filter id="f"><feConvolveMatrix order="500" kernelMatrix="{"1 " * 250_000}"/></filter>'
+    '<rect width="90" height="90" filter="url(#f)"/>'
+).encode()
 
 
 def icon(seed: int) -> bytes:

@@ -94,7 +94,7 @@ def test_flux_dev_offline_uses_what_was_downloaded(no_token, monkeypatch, tmp_pa
     [
         (
             lambda folder: folder / "missing",
-            "neither a known name .flux-tiny, flux1-dev. nor an existing folder",
+            "neither a known name .flux-nano, flux-tiny, flux1-dev. nor an existing folder",
         ),
         (lambda folder: folder, "no model_index.json"),
         (
@@ -180,3 +180,9 @@ def test_different_captions_have_different_embeddings(mini_pipeline):
             mini_pipeline.encode_prompt(text, max_sequence_length=16)[:2] for text in ("a red cell", "a tube")
         )
     assert not torch.allclose(a[0], b[0]) and not torch.allclose(a[1], b[1])
+
+
+def test_a_packaged_base_that_is_not_there_says_how_to_make_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(base_models, "PACKAGED_NANO", tmp_path / "flux_nano")
+    with pytest.raises(TrainingError, match="use flux-tiny, or train it"):
+        base_models.resolve_base("flux-nano", tmp_path)

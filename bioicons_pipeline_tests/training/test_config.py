@@ -64,12 +64,14 @@ def test_a_wrong_value_is_one_sentence_that_names_the_field(field, value, messag
 
 
 def test_presets():
-    assert {"tiny", "flux-dev"} <= set(PRESETS)
+    assert {"cpu-nano", "tiny", "flux-dev"} <= set(PRESETS)
     dev = preset("flux-dev")
     assert (dev.resolution, dev.rank, dev.learning_rate, dev.steps) == (1024, 16, 1e-4, 1000)
     assert dev.t5_length == 512 and dev.guidance == 1.0
     assert preset("tiny").steps >= 200 and preset("tiny", steps=7, warmup_steps=1).steps == 7
-    with pytest.raises(TrainingError, match="choose one of flux-dev, tiny"):
+    assert preset("tiny", steps=7).warmup_steps == 0 and preset("tiny", steps=50).warmup_steps == 5
+    assert preset("tiny").warmup_steps == 10 and preset("flux-dev", steps=9000).warmup_steps == 0
+    with pytest.raises(TrainingError, match="choose one of cpu-nano, flux-dev, tiny"):
         preset("gigantic")
     with pytest.raises(TrainingError, match="rank"):
         preset("tiny", rank=-1)

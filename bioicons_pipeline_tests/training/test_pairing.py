@@ -16,7 +16,8 @@ from bioicons_pipeline.training.config import TrainingConfig
 from bioicons_pipeline.training.data import Icon, SamplePlan, micro_batch, open_dataset
 from bioicons_pipeline.training.encoders import fill_cache
 from bioicons_pipeline.training.errors import TrainingError
-from bioicons_pipeline.training.loop import BatchSource, batches
+from bioicons_pipeline.training.loop import batches
+from bioicons_pipeline.training.lora import BatchSource
 from bioicons_pipeline.training.objective import scale_latents
 from bioicons_pipeline_tests.training.making import draw_png, make_rows, parquet_bytes, write_split
 

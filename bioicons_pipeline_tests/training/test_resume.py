@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,9 +88,9 @@ def last_checkpoint(request) -> Checkpoint:
 
 
 def assert_same_run(a: Checkpoint, b: Checkpoint):
-    for name in ("adapter", "optimizer", "rng"):
+    for name in ("weights", "mean", "optimizer", "rng"):
         ours, theirs = getattr(a, name), getattr(b, name)
-        assert ours.keys() == theirs.keys() and len(ours)
+        assert ours.keys() == theirs.keys() and (len(ours) or name == "mean")
         for key in ours:
             assert ours[key].dtype == theirs[key].dtype and torch.equal(ours[key], theirs[key]), (name, key)
     assert a.state.step == b.state.step
@@ -143,6 +144,24 @@ def test_with_accumulation_and_workers(make_request):
     killed_run(other, at_step(5))
     assert run.train(other, quiet=True).resumed_from == 4
     assert_same_run(last_checkpoint(request), last_checkpoint(other))
+
+
+def test_a_running_mean_of_the_weights_is_resumed_and_exported(make_request):
+    """It goes through a kill bit by bit, differs from the last step's weights, and is what is published."""
+    options = {"ema_decay": 0.9, "export": "last"}
+    request, other = make_request(work="mean-a", **options), make_request(work="mean-b", **options)
+    outcome = run.train(request, quiet=True)
+    killed_run(other, at_step(5))
+    again = run.train(other, quiet=True)
+    ours, theirs = last_checkpoint(request), last_checkpoint(other)
+    assert_same_run(ours, theirs)
+    assert again.version_id == outcome.version_id
+    names = {key.replace(".default.", "."): key for key in ours.mean}
+    assert names.keys() == ours.weights.keys()
+    assert any(not torch.equal(ours.weights[name], ours.mean[key]) for name, key in names.items())
+    plain = run.train(make_request(work="mean-c", export="last"), quiet=True)
+    assert plain.heldout_loss_before == outcome.heldout_loss_before
+    assert plain.heldout_loss_after != outcome.heldout_loss_after
 
 
 def test_a_finished_run_is_not_trained_again(uninterrupted, monkeypatch):
@@ -229,7 +248,8 @@ def test_the_same_run_twice_at_once_is_refused(uninterrupted):
 def small(step, best=None):
     return Checkpoint(
         state=RunState(step=step, losses=[0.1] * step, best_step=best),
-        adapter={"a": torch.randn(2, 3)},
+        mean={},
+        weights={"a": torch.randn(2, 3)},
         optimizer={"a|exp_avg": torch.randn(2, 3), "a|step": torch.tensor(3.0)},
         rng=checkpoints.rng_tensors(),
     )
@@ -238,10 +258,12 @@ def small(step, best=None):
 def test_round_trip(tmp_path):
     made = small(3)
     made.state.losses = [0.1, 1 / 3, 1e-300]
+    kept = replace(small(4), mean={"a": torch.randn(2, 3)})
+    assert_same_run(kept, load_checkpoint(save_checkpoint(tmp_path / "mean", {}, kept, keep=2), {}))
     read = load_checkpoint(save_checkpoint(tmp_path, {"x": 1}, made, keep=2), {"x": 1})
     assert_same_run(made, read)
     assert {path.name for path in (tmp_path / "step-00000003").iterdir()} == {
-        "adapter.safetensors",
+        "weights.safetensors",
         "optimizer.safetensors",
         "rng.safetensors",
         "state.json",

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from bioicons_pipeline.store import Store
-from bioicons_pipeline.training import guards, loop, objective, run
+from bioicons_pipeline.training import guards, loop, lora, objective, run
 from bioicons_pipeline.training.errors import NonFiniteError, TrainingError
 from bioicons_pipeline.training.evaluate import FixedNoise, fixed_noise_loss
 from bioicons_pipeline.training.loop import learning_rate
@@ -48,7 +48,7 @@ def test_a_training_of_two_steps_writes_exactly_these_files(make_request):
     hashes = {entry.sha256 for entry in version.files}
     assert added == {f"versions/{version.id}.json", *(f"blobs/{name[:2]}/{name}" for name in hashes)}
     work = Path(request.work_dir)
-    checkpoint = {"adapter.safetensors", "optimizer.safetensors", "rng.safetensors", "state.json"}
+    checkpoint = {"weights.safetensors", "optimizer.safetensors", "rng.safetensors", "state.json"}
     (run_folder,) = (work / "runs").iterdir()
     kept = {path.name for path in (run_folder / "checkpoints").iterdir()}
     assert kept <= {"step-00000001", "step-00000002"} and "step-00000002" in kept
@@ -199,7 +199,7 @@ def test_the_fixed_noise_loss_falls(make_request):
 # --- precision ---
 
 
-def trainer_of(request, tmp_path) -> loop.Trainer:
+def trainer_of(request, tmp_path) -> lora.Trainer:
     """The trainer of `request`, ready for its first step."""
     from bioicons_pipeline.training.progress import Display
 
@@ -332,11 +332,11 @@ def test_a_loss_that_is_not_finite_stops_with_step_icons_and_sigma(make_request,
             else losses
         )
 
-    monkeypatch.setattr(loop, "flow_matching_loss", poisoned)
+    monkeypatch.setattr(lora, "flow_matching_loss", poisoned)
     with pytest.raises(NonFiniteError) as caught:
         run.train(request, quiet=True)
     error = caught.value
-    plan = loop.SamplePlan(
+    plan = lora.SamplePlan(
         run.open_dataset(Path(request.work_dir) / "datasets" / request.dataset_version)[0].icons,
         seed=request.config.seed,
         caption_dropout=request.config.caption_dropout,

@@ -24,7 +24,7 @@ from bioicons_pipeline.orchestration.stages.base import (
     unchanged,
 )
 from bioicons_pipeline.store import Store
-from bioicons_pipeline.training.base_models import REGISTRY, BaseModel
+from bioicons_pipeline.training.base_models import REGISTRY, BaseModel, RegisteredBase
 from bioicons_pipeline.training.config import TrainingConfig, TrainingRequest, preset
 
 CODE_VERSION = "1"
@@ -140,21 +140,26 @@ def accept(store: Store, plan_: Plan, base: BaseModel, category: str | None, ver
     return publish(store, WEIGHTS, version, info, partition=category, base=ref_name(base))
 
 
+def _registered(base: BaseModel) -> RegisteredBase | None:
+    """Its row of the registry; None for a folder, whatever the folder is called."""
+    row = REGISTRY.get(base.name)
+    return row if row is not None and base.licence == row.licence else None
+
+
 def ref_name(base: BaseModel) -> str:
     """The base's part of a ref: its name; a folder's has its content too, for any folder can be `model`."""
-    row = REGISTRY.get(base.name)
-    if row is not None and base.licence == row.licence:
+    if _registered(base):
         return base.name
     return f"{base.name}-{base.fingerprint.removeprefix('sha256:')[:8]}"
 
 
 def preset_for(base: BaseModel) -> str:
-    """The training preset that suits a base: by its size, so that no name is special."""
+    """The training preset that suits a base: what the registry says, for a folder by its size."""
+    if row := _registered(base):
+        return row.preset
     folder = Path(base.path) / "transformer"
-    if not folder.is_dir():  # on the hub, not here yet
-        return "flux-dev"
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    return "tiny" if size < SMALL_BASE_BYTES else "flux-dev"
+    return "cpu-nano" if size < SMALL_BASE_BYTES else "flux-dev"
 
 
 def safetensors_metadata(data: bytes) -> dict[str, str]:
@@ -175,7 +180,7 @@ def safetensors_metadata(data: bytes) -> dict[str, str]:
 def check_training(choices: dict) -> None:
     """Refuse training settings that no preset can have, before anything runs."""
     chosen = {key: value for key, value in choices.items() if key != "force"}
-    name = chosen.pop("preset", None) or "tiny"
+    name = chosen.pop("preset", None) or "flux-dev"
     preset(name, **{key: value for key, value in chosen.items() if value is not None})
 
 

@@ -1,0 +1,161 @@
+"""How good flux-nano is: autoencoder, binding of prompts, speed. Writes benchmarks/results/flux_nano.json.
+
+    python benchmarks/flux_nano.py --work data/pretrain --sample <clone of the sample bundle>
+
+`--work` is the folder that `python -m bioicons_pipeline.training.pretrain` worked in: the icons that the
+base learnt from are there. A sheet of the generated icons goes to `--sheet`.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np
+import torch
+from PIL import Image
+
+from bioicons_pipeline.evaluation.binding import binding, prompt_words
+from bioicons_pipeline.evaluation.descriptor import shape_and_colour
+from bioicons_pipeline.generation.sampler import SamplingSettings, load_pipeline, sample
+from bioicons_pipeline.rendering import RenderSettings, render_many
+from bioicons_pipeline.training.base_models import resolve_base
+from bioicons_pipeline.training.encoders import load_vae
+from bioicons_pipeline.training.pretrain.autoencoder import as_tensor, psnr
+from bioicons_pipeline.training.pretrain.icons import load_icons
+from bioicons_pipeline.training.pretrain.recipe import RECIPES
+from bioicons_pipeline.training.pretrain.sets import keywords
+
+PROMPTS, SEED = 64, 7
+
+
+def reconstruction(vae, pictures) -> dict:
+    """Mean PSNR in dB over pictures (N, S, S, 3) uint8, and the share of icons under 20 dB."""
+    ratios = []
+    for start in range(0, len(pictures), 64):
+        pixels = torch.stack([as_tensor(picture) for picture in pictures[start : start + 64]])
+        with torch.inference_mode():
+            ratios += psnr(vae.decode(vae.encode(pixels).latent_dist.mode()).sample, pixels).tolist()
+    return {
+        "icons": len(ratios),
+        "psnr_db": round(float(np.mean(ratios)), 2),
+        "under_20_db": round(float(np.mean(np.array(ratios) < 20)), 4),
+    }
+
+
+def bioicons(sample_clone: Path, size: int, most: int) -> list[np.ndarray]:
+    """Every n-th renderable icon of the library at `size` px."""
+    files = sorted((sample_clone / "static" / "icons").rglob("*.svg"))
+    files = files[:: max(1, len(files) // most)]
+    import io
+
+    found = render_many(((path.name, path.read_bytes()) for path in files), RenderSettings(size=size))
+    return [np.asarray(Image.open(io.BytesIO(result.png)).convert("RGB")) for result in found if result.png]
+
+
+def loading_seconds(base: str) -> dict:
+    """Seconds to load the pipeline in a fresh process, imports told apart."""
+    code = (
+        "import time;a=time.perf_counter();import torch,diffusers;"
+        "from diffusers import FluxPipeline;from transformers import CLIPTextModel,T5EncoderModel;"
+        "from bioicons_pipeline.generation.sampler import load_pipeline;"
+        "from bioicons_pipeline.training.base_models import resolve_base;b=time.perf_counter();"
+        f"load_pipeline(resolve_base({base!r}, '.'));print(b-a, time.perf_counter()-b)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    imports, loading = map(float, out.split()[-2:])
+    return {"imports_s": round(imports, 2), "load_s": round(loading, 2)}
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--base", default="flux-nano", help="name or folder")
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--sample", type=Path, required=True, help="clone of the sample bundle")
+    parser.add_argument("--recipe", default="cpu")
+    parser.add_argument("--steps", type=int, default=28)
+    parser.add_argument("--guidance", type=float, default=3.5)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/flux_nano.json"))
+    parser.add_argument("--sheet", type=Path, default=Path("benchmarks/results/flux_nano.png"))
+    options = parser.parse_args()
+    size = RECIPES[options.recipe].size
+    icons = load_icons(options.work, size, progress=lambda *_: None)
+    base = resolve_base(options.base, ".")
+    vae = load_vae(base)
+    result: dict = {
+        "autoencoder": {
+            "heldout_icons": reconstruction(vae, icons.pixels[icons.split(heldout=True)]),
+            "bioicons": reconstruction(vae, bioicons(options.sample, size, 400)),
+        }
+    }
+    print(json.dumps(result), flush=True)
+    trained = icons.split(heldout=False)
+    known = [keywords(icons.icons[row].words) for row in trained]
+    words = prompt_words(known, PROMPTS)
+    vectors = np.stack([shape_and_colour(np.asarray(icons.pixels[row])) for row in trained])
+    pipeline = load_pipeline(base)
+    settings = SamplingSettings(
+        size, options.steps, options.guidance, RECIPES[options.recipe].flow.t5_lengths[0]
+    )
+    prompts = [f"a {word}, isolated on a white background" for word in words]
+    sample(pipeline, prompts[:1], [SEED], settings, with_lora=False)  # warm
+    started = time.perf_counter()
+    pictures = sample(pipeline, prompts[:16], range(SEED, SEED + 16), settings, with_lora=False)
+    speed = {"sixteen_icons_s": round(time.perf_counter() - started, 2), "steps": options.steps}
+    pictures += sample(
+        pipeline, prompts[16:], range(SEED + 16, SEED + len(prompts)), settings, with_lora=False
+    )
+    found = binding(words, [shape_and_colour(np.asarray(picture)) for picture in pictures], known, vectors)
+    # the same question about pictures that were drawn for another word: what chance gives in practice
+    turned = words[len(words) // 2 :] + words[: len(words) // 2]
+    shuffled = binding(
+        turned, [shape_and_colour(np.asarray(picture)) for picture in pictures], known, vectors
+    )
+    result |= {
+        "binding": {
+            **asdict(found),
+            "words": words,
+            "bound_with_words_exchanged": shuffled.bound,
+            "guidance": options.guidance,
+            "prompt": "a <word>, isolated on a white background",
+        },
+        "speed": {**speed, **loading_seconds(options.base)},
+        "machine": {
+            "cpu": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    sheet(words, pictures, found.hits).save(options.sheet)
+    print(json.dumps({key: value for key, value in result.items() if key != "binding"}))
+    print(f"bound {found.bound} of {found.prompts}, chance {found.chance:.3f}, copies {found.copies}")
+
+
+def sheet(words, pictures, hits, cell: int = 96, columns: int = 16) -> Image.Image:
+    """The generated icons with their words; a hit is written dark, a miss light."""
+    from PIL import ImageDraw
+
+    rows = -(-len(words) // columns)
+    found = Image.new("RGB", (columns * (cell + 8) + 8, rows * (cell + 24) + 8), "white")
+    draw = ImageDraw.Draw(found)
+    for index, (word, picture, hit) in enumerate(zip(words, pictures, hits, strict=True)):
+        x, y = 8 + (index % columns) * (cell + 8), 8 + (index // columns) * (cell + 24)
+        found.paste(picture.resize((cell, cell), Image.Resampling.LANCZOS), (x, y))
+        draw.text((x, y + cell + 2), word, fill="#1f2a44" if hit else "#b0b8c0")
+    return found
+
+
+if __name__ == "__main__":
+    main()

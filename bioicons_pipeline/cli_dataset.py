@@ -1,0 +1,221 @@
+"""`bioicons export …` and `bioicons publish …`: what leaves the store for other programs and for the hub.
+
+Belongs here: options, progress bars and tables of these verbs. Does not belong here: layouts and the licence
+gate (dataset/), where a version lies (store/). A further thing to publish is one more command of
+`publish_app`, with `hub_api` for its uploads.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.settings import Settings, get_settings
+
+export_app = typer.Typer(
+    help="Write what was built into a folder that other programs read.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+publish_app = typer.Typer(
+    help="Push what was built to the Hugging Face hub, with your own token.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+Category = Annotated[
+    str | None,
+    typer.Option(help="One scientific category, e.g. Animals; default: the library-wide dataset."),
+]
+
+
+class NotBuiltError(BioiconsError):
+    """What is to be exported or published has not been built."""
+
+
+@export_app.callback()
+def export() -> None:
+    """Write what was built into a folder that other programs read."""
+
+
+@publish_app.callback()
+def publish() -> None:
+    """Push what was built to the Hugging Face hub, with your own token (HF_TOKEN or `hf auth login`)."""
+
+
+@export_app.command("dataset")
+def export_dataset(
+    out: Annotated[Path, typer.Option(help="Folder to write; it must be empty or not exist.")],
+    category: Category = None,
+    format: Annotated[
+        str,
+        typer.Option(
+            help="parquet: the dataset itself; imagefolder: pictures and metadata.jsonl; pairs: PNG + TXT."
+        ),
+    ] = "parquet",
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the folder, with everything that is in it.")
+    ] = False,
+) -> None:
+    """Export the newest dataset, credits included.
+
+    Credits and licence texts go with every format. `datasets.load_dataset(folder)` opens parquet and
+    imagefolder without any code of this project. The folder is complete or absent: stopped half-way, nothing
+    is left.
+    """
+    from bioicons_pipeline.dataset import check_export
+    from bioicons_pipeline.dataset import export_dataset as write
+
+    settings = get_settings()
+    check_export(out, format, replace=force)
+    _refuse_to_replace(out, settings)
+    with _built_dataset(settings, category) as (folder, facts, bar):
+        count = write(folder, out, format, bar("writing icons"), replace=force)
+    typer.echo(f"{count} icons as {format} in {out} (upstream state {facts['commit'][:15]})")
+
+
+@publish_app.command("dataset")
+def publish_dataset(
+    repo: Annotated[str, typer.Option(help="Dataset repository on the hub, owner/name; made if missing.")],
+    category: Category = None,
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would go, and send nothing; needs no token.")
+    ] = False,
+) -> None:
+    """Push the newest dataset to the hub, with its card, credits and licence texts.
+
+    A dataset with an icon outside the licence preset (BIOICONS_LICENCE_PRESET) is refused. The token is
+    yours: HF_TOKEN, or what `hf auth login` stored; it is never asked for or kept.
+    """
+    from bioicons_pipeline.dataset import plan_publish
+    from bioicons_pipeline.dataset import publish_dataset as push
+
+    settings = get_settings()
+    preset = settings.licence_preset
+    with _built_dataset(settings, category) as (folder, _, _):
+        plan = plan_publish(folder, repo, preset, private=private)
+        if dry_run:
+            _show(plan, preset)
+            return
+        push(folder, repo, preset, api=hub_api(), private=private)
+    typer.echo(f"{plan.icons} icons, {_bytes(plan.size)}: https://huggingface.co/datasets/{repo}")
+
+
+def hub_api() -> Any:
+    """huggingface_hub's own client, with the user's token.
+
+    Raises:
+        NotLoggedInError: there is no token, which the hub would only tell after everything was read.
+    """
+    from huggingface_hub import HfApi, get_token
+
+    if get_token() is None:
+        raise NotLoggedInError("There is no Hugging Face token: run `hf auth login`, or set HF_TOKEN.")
+    return HfApi()
+
+
+class NotLoggedInError(BioiconsError):
+    """Publishing needs the user's token."""
+
+
+Bar = Callable[[str], Callable[[int, int], None]]
+
+
+@contextmanager
+def _built_dataset(settings: Settings, category: str | None) -> Iterator[tuple[Path, dict, Bar]]:
+    """(folder, facts, progress bars) of the newest dataset, checked out of the store for a while.
+
+    Raises:
+        NotBuiltError: there is none; says which command makes it.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from bioicons_pipeline.orchestration.stages import base
+    from bioicons_pipeline.store import Store
+
+    store = Store(settings.resolved_store_root)
+    ref = store.get_ref(base.DATASET, partition=category)
+    if ref is None:
+        raise _not_built(store, category)
+    settings.work_dir.mkdir(parents=True, exist_ok=True)
+    columns = (TextColumn("{task.description:<16}"), BarColumn(bar_width=24), MofNCompleteColumn())
+    with (
+        tempfile.TemporaryDirectory(prefix="dataset-", dir=settings.work_dir) as scratch,
+        Progress(*columns, console=Console(stderr=True), transient=True) as bars,
+    ):
+
+        def bar(text: str) -> Callable[[int, int], None]:
+            task = bars.add_task(text, total=None)
+            return lambda done, total: bars.update(task, completed=done, total=total)
+
+        folder = Path(scratch) / "dataset"
+        store.checkout(ref.version_id, folder, progress=bar("reading files"))
+        yield folder, dict(ref.info or {}), bar
+
+
+def _not_built(store: Any, category: str | None) -> BioiconsError:
+    """The error for a dataset that is not there; a misspelt category is told with the names there are."""
+    from bioicons_pipeline.orchestration.pipeline import check_category
+    from bioicons_pipeline.orchestration.stages import base, manifest
+
+    if category is None:
+        return NotBuiltError(
+            "There is no library-wide dataset yet: make it with `bioicons run --until icon_dataset`, or give "
+            "a --category."
+        )
+    try:
+        check_category(category, manifest.current_categories(store))
+    except base.MissingInputError:
+        pass  # nothing was run here, so nobody knows which categories there are
+    except BioiconsError as error:
+        return error
+    return NotBuiltError(
+        f"There is no dataset of {category} yet: make it with "
+        f"`bioicons run --category {category} --until icon_dataset`."
+    )
+
+
+def _refuse_to_replace(out: Path, settings: Settings) -> None:
+    """Keep --force from taking away what cannot have been an export."""
+    target = out.resolve()
+    for kept in (Path.cwd(), Path.home(), settings.root):
+        if target == kept.resolve() or target in kept.resolve().parents:
+            raise BioiconsError(f"{out} holds {kept}, which an export must not replace: give another folder.")
+    store = Path(settings.resolved_store_root)
+    if "://" not in str(settings.resolved_store_root) and store.resolve() in (target, *target.parents):
+        raise BioiconsError(f"{out} is inside the artifact store: give another folder.")
+
+
+def _show(plan: Any, preset: str) -> None:
+    """The tables of a dry run, on stdout."""
+    console = Console(highlight=False)
+    files = Table("file", title=f"To {plan.repo_id} ({'private' if plan.private else 'public'})")
+    files.add_column("size", justify="right", no_wrap=True)
+    for name, size in plan.files:
+        files.add_row(name, _bytes(size))
+    files.add_section()
+    files.add_row(f"{len(plan.files)} files", _bytes(plan.size))
+    licences = Table("licence", title=f"All within the licence preset {preset}")
+    licences.add_column("icons", justify="right")
+    for spdx, count in plan.licence_mix:
+        licences.add_row(spdx, str(count))
+    licences.add_section()
+    licences.add_row("all", str(plan.icons))
+    console.print(files, licences)
+    typer.echo("Dry run: nothing was sent.")
+
+
+def _bytes(size: int) -> str:
+    """A size for people: 812 B, 14.2 kB, 1.3 GB (powers of 1000, as the hub counts)."""
+    value, unit = float(size), "B"
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"

@@ -1,0 +1,55 @@
+"""`python -m bioicons_pipeline.training.pretrain`: trains flux-nano from npm packages, writes its folder.
+
+Belongs here: the command line. Run it again after an interruption: it goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.training.pretrain.recipe import RECIPES
+
+# threads that spin while they wait for one another cost a busy machine most of its time
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train and write; returns the exit code (0 done, 2 the user can mend it, 130 interrupted)."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bioicons_pipeline.training.pretrain",
+        description="Train flux-nano, the small base, from scratch on openly licensed icon sets.",
+    )
+    parser.add_argument("--work", type=Path, default=Path("data/pretrain"), help="scratch folder; kept")
+    parser.add_argument(
+        "--out", type=Path, default=Path("data/pretrain/flux-nano"), help="folder of the model"
+    )
+    parser.add_argument("--recipe", choices=sorted(RECIPES), default="cpu", help="see recipe.py")
+    parser.add_argument(
+        "--until", choices=("icons", "text", "autoencoder", "flow"), help="stop after this stage"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    options = parser.parse_args(arguments)
+    from bioicons_pipeline.training.pretrain.stages import train_all
+
+    try:
+        trained = train_all(RECIPES[options.recipe], options.work, quiet=options.quiet, until=options.until)
+        if trained is not None:
+            from bioicons_pipeline.training.pretrain.assemble import assemble
+
+            print(assemble(trained, RECIPES[options.recipe], options.out))
+    except BioiconsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted: run the same command again to go on from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""What the icons of the sets are called in training: their words, a measured colour, their set's style.
+
+Belongs here: one icon → several captions, in the words of the project's caption grammar (article, colour,
+subject, style, "isolated on a white background"), so that a prompt reads like what was trained. The
+trigger "bioicons style" is never used: it is a LoRA's to learn.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bioicons_pipeline.captioning.articles import with_article
+from bioicons_pipeline.captioning.grammar import BACKGROUND
+from bioicons_pipeline.captioning.picture import measure_pixels
+from bioicons_pipeline.captioning.style import colour_of
+from bioicons_pipeline.training.data import Icon
+from bioicons_pipeline.training.encoders import PhaseProgress
+from bioicons_pipeline.training.pretrain.icons import BaseIcon, BaseIcons
+from bioicons_pipeline.training.pretrain.sets import SOURCES
+
+_COLOURS = {
+    "black", "gray", "grey", "white", "red", "orange", "yellow", "green", "turquoise", "blue", "purple",
+    "pink", "brown", "beige",
+}  # fmt: skip
+
+
+def captioned(icons: BaseIcons, progress: PhaseProgress) -> list[Icon]:
+    """Every icon with its captions, in the order of `icons`."""
+    found = []
+    for done, (icon, pixels) in enumerate(zip(icons.icons, icons.pixels, strict=True), start=1):
+        found.append(Icon(icon.key, "", captions_of(icon, pixels)))
+        progress("captions", done, len(icons.icons))
+    return found
+
+
+def captions_of(icon: BaseIcon, pixels: np.ndarray) -> tuple[str, ...]:
+    """Distinct captions of one icon, the fullest first. pixels: (S, S, 3) uint8 on white."""
+    subject = " ".join(icon.words)
+    colour = None
+    if not _COLOURS & set(icon.words):
+        colour = colour_of(measure_pixels(pixels, np.full(pixels.shape[:2], 255, dtype=np.uint8)))
+    style = _STYLES.get(icon.source, "flat shapes")
+    plain, noun = with_article(subject), with_article(subject, colour)
+    variants = (
+        f"{noun}, {style}, {BACKGROUND}",
+        f"{noun}, {BACKGROUND}",
+        f"{plain}, {style}",
+        plain,
+    )
+    return tuple(dict.fromkeys(variants))
+
+
+_STYLES = {source.name: source.style for source in SOURCES}

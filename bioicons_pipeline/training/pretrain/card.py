@@ -1,0 +1,90 @@
+"""The model card of flux-nano: what it is for, what it learnt from, whose drawings those are.
+
+Belongs here: the text. Figures on it come from the training's own histories; measured quality (binding,
+speed) is in `benchmarks/results/flux_nano.json`.
+"""
+
+from __future__ import annotations
+
+from bioicons_pipeline.training.pretrain.recipe import Recipe
+from bioicons_pipeline.training.pretrain.stages import Trained
+
+LICENCE_URLS = {
+    "MIT": "https://spdx.org/licenses/MIT.html",
+    "Apache-2.0": "https://www.apache.org/licenses/LICENSE-2.0",
+    "CC-BY-4.0": "https://creativecommons.org/licenses/by/4.0/",
+}
+
+
+def model_card(trained: Trained, recipe: Recipe, weight_bytes: int) -> str:
+    """The card as Markdown with the hub's front matter."""
+    rows = [
+        f"| [{name}]({facts['url']}) {facts['version']} | {facts['author']} | "
+        f"[{facts['spdx']}]({LICENCE_URLS[facts['spdx']]}) | {facts['icons']:,} |"
+        for name, facts in trained.icons.licences.items()
+    ]
+    stages = [
+        f"| {stage} | {state.step:,} | {state.seconds / 60:.0f} | {_result(stage, state)} |"
+        for stage, state in trained.histories.items()
+    ]
+    parameters = {
+        name: sum(value.numel() for value in part.parameters())
+        for name, part in (
+            ("transformer", trained.transformer),
+            ("autoencoder", trained.vae),
+            ("CLIP text model", trained.clip),
+            ("T5 encoder", trained.t5),
+        )
+    }
+    total = sum(facts["icons"] for facts in trained.icons.licences.values())
+    newline = "\n"
+    return f"""---
+license: other
+license_name: mit-with-attribution
+library_name: diffusers
+pipeline_tag: text-to-image
+tags: [flux, icons, small]
+---
+# flux-nano
+
+A base of FLUX.1's own classes at {recipe.size} px, small enough for a laptop without a GPU. It exists
+**to try and to test the pipeline**: every step, from captions to a LoRA to a grid, runs on it for real in
+minutes. It is not for figures: its icons are {recipe.size} px and rough, and it knows the subjects of emoji,
+not those of science. For figures, train on FLUX.1-dev.
+
+Parameters: {", ".join(f"{name} {count / 1e6:.1f} M" for name, count in parameters.items())};
+{weight_bytes / 1e6:.0f} MB in bf16. Made by `python -m bioicons_pipeline.training.pretrain` (`recipe.json`,
+loss curves in `history.json`).
+
+## What it learnt from
+
+{total:,} icons of openly licensed sets from the npm registry, rendered at {recipe.size} px; flags, skin
+tones, clock faces and letters left out; one icon in forty held out. No icon of bioicons: they are what a
+LoRA teaches.
+
+| set | drawn by | licence | icons |
+|---|---|---|---:|
+{newline.join(rows)}
+
+The text encoders started from sentence embeddings of
+[all-MiniLM-L6-v2](https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2) (Apache-2.0).
+
+## Training
+
+| stage | steps | minutes | held out |
+|---|---:|---:|---|
+{newline.join(stages)}
+
+## Licence
+
+The weights are MIT, as this project is. The sets above ask for attribution: keep this card with the
+weights. Whether a model's output is bound by the licences of what it learnt from is not settled; flux-nano
+can reproduce single icons of the sets, whose licences then hold.
+"""
+
+
+def _result(stage: str, state: object) -> str:
+    last = state.evaluations[-1]["heldout"]  # type: ignore[attr-defined]
+    if last is None:
+        return "–"
+    return f"PSNR {last['psnr']:.1f} dB" if "psnr" in last else f"loss {last['loss']:.4f}"

@@ -1,0 +1,96 @@
+"""Every number of flux-nano: shapes and the three trainings, in one typed object. No torch here.
+
+Belongs here: what decides the result. Does not belong here: how it is used. Two recipes: `cpu` is what
+two cores do within 100 minutes, `gpu` is larger and longer.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bioicons_pipeline.training.config import LoopConfig
+
+
+class AutoencoderConfig(LoopConfig):
+    """The autoencoder: an AutoencoderKL of factor 8 with 16 latent channels, without attention."""
+
+    channels: tuple[int, int, int, int] = Field(
+        default=(16, 32, 64, 128), description="Channels per resolution, full size first; multiples of 8."
+    )
+    layers_per_block: int = Field(default=1, ge=1, description="Residual blocks per resolution.")
+    kl_weight: float = Field(
+        default=3e-5, ge=0, description="Weight of the posterior's divergence from N(0, 1), per latent value."
+    )
+    l1_weight: float = Field(
+        default=0.1, ge=0, description="Weight of the absolute error beside the squared error: crisp edges."
+    )
+
+
+class TextConfig(LoopConfig):
+    """The text encoders' start: they learn to say what a sentence embedding says of a caption."""
+
+    width: int = Field(default=192, description="Hidden size of both text encoders; a multiple of 64.")
+    layers: int = Field(default=2, ge=1, description="Layers of each text encoder.")
+    vocabulary: int = Field(default=6000, ge=500, description="Entries of each tokenizer, about.")
+
+
+class FlowConfig(LoopConfig):
+    """The transformer with its text encoders, by flow matching."""
+
+    layers: int = Field(default=3, ge=1, description="Double-stream blocks.")
+    single_layers: int = Field(default=6, ge=1, description="Single-stream blocks.")
+    heads: int = Field(default=8, ge=1, description="Attention heads of 32 dimensions.")
+    caption_dropout: float = Field(
+        default=0.1, ge=0, le=1, description="Share of samples trained without caption, for guidance."
+    )
+    t5_lengths: tuple[int, ...] = Field(
+        default=(20, 40),
+        description="T5 tokens of a batch: short captions need few, and a LoRA's captions are long.",
+    )
+    long_share: float = Field(default=0.15, ge=0, le=1, description="Share of batches at the longest length.")
+    compile: bool = Field(default=False, description="torch.compile the repeated blocks; changes no number.")
+
+
+class GuidanceConfig(LoopConfig):
+    """Guidance distillation (https://arxiv.org/abs/2210.03142): one pass that does what two did."""
+
+    scales: tuple[float, float] = Field(
+        default=(1.0, 5.0), description="Guidance is drawn evenly from this range; 1 is no guidance."
+    )
+
+
+class Recipe(BaseModel):
+    """All of flux-nano."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int = Field(default=64, description="Side of the icons in px.")
+    autoencoder: AutoencoderConfig
+    text: TextConfig
+    flow: FlowConfig
+    guidance: GuidanceConfig
+
+
+_COMMON = {"mixed_precision": "no", "schedule": "cosine", "tensorboard": False, "keep_checkpoints": 1}
+
+RECIPES: dict[str, Recipe] = {
+    "cpu": Recipe(
+        size=64,
+        autoencoder=AutoencoderConfig(
+            **_COMMON, steps=2000, batch_size=16, learning_rate=2e-3, warmup_steps=50, weight_decay=0.0,
+            adam_beta2=0.98, ema_decay=0.99, eval_every=250, checkpoint_every=250,
+        ),
+        text=TextConfig(
+            **_COMMON, steps=1500, batch_size=64, learning_rate=2e-3, warmup_steps=50, adam_beta2=0.98,
+            eval_every=500, checkpoint_every=500,
+        ),
+        flow=FlowConfig(
+            **_COMMON, steps=7500, batch_size=32, learning_rate=1e-3, warmup_steps=150, weight_decay=0.01,
+            adam_beta2=0.98, ema_decay=0.998, eval_every=500, checkpoint_every=250,
+        ),
+        guidance=GuidanceConfig(
+            **_COMMON, steps=200, batch_size=32, learning_rate=2e-4, warmup_steps=20, adam_beta2=0.98,
+            ema_decay=0.98, eval_every=100, checkpoint_every=100,
+        ),
+    ),
+}  # fmt: skip

@@ -1,0 +1,330 @@
+"""The stages of flux-nano in their order, each resumable.
+
+Belongs here: what each stage is given and where its checkpoints are. Does not belong here: what a stage
+does (autoencoder, text, flow) and the folder that comes out (assemble). A stage's checkpoints carry the
+identity of all that went into it, so that a changed recipe starts anew from the first stage it changes.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load, save
+
+from bioicons_pipeline.training import checkpoint as checkpoints
+from bioicons_pipeline.training.cache import write_atomically, write_json
+from bioicons_pipeline.training.checkpoint import RunState
+from bioicons_pipeline.training.config import digest
+from bioicons_pipeline.training.data import Icon
+from bioicons_pipeline.training.loop import Loop
+from bioicons_pipeline.training.pretrain.autoencoder import (
+    AutoencoderLoop,
+    PixelBatches,
+    as_tensor,
+    make_autoencoder,
+    standardise,
+)
+from bioicons_pipeline.training.pretrain.captions import captioned
+from bioicons_pipeline.training.pretrain.flow import (
+    FlowBatches,
+    FlowFixed,
+    FlowLoop,
+    GuidanceLoop,
+    Latents,
+    Nano,
+    make_transformer,
+)
+from bioicons_pipeline.training.pretrain.icons import BaseIcons, load_icons
+from bioicons_pipeline.training.pretrain.recipe import Recipe
+from bioicons_pipeline.training.pretrain.sets import SOURCES
+from bioicons_pipeline.training.pretrain.text import (
+    Student,
+    TextBatches,
+    TextLoop,
+    Tokenized,
+    make_text_encoders,
+    teacher_embeddings,
+)
+from bioicons_pipeline.training.pretrain.tokenizers import grammar_texts, train_tokenizers
+from bioicons_pipeline.training.progress import Display
+from bioicons_pipeline.training.run import make_accelerator
+
+
+@dataclass(frozen=True)
+class Trained:
+    """All parts of flux-nano in fp32, and how they were trained."""
+
+    transformer: Any
+    clip: Any
+    t5: Any
+    vae: Any
+    clip_tokenizer: Any
+    t5_tokenizer: Any
+    icons: BaseIcons
+    captions: tuple[Icon, ...]
+    histories: dict[str, RunState]
+
+
+def train_all(recipe: Recipe, work: Path, *, quiet: bool = False, until: str | None = None) -> Trained | None:
+    """Run every stage that is not done yet; a stage that was killed goes on from its last checkpoint.
+
+    until: stop after this stage (`icons`, `text`, `autoencoder`, `flow`), and return None.
+    Raises:
+        TrainingError: the sets cannot be fetched, or a loss is not finite.
+    """
+    runner = _Runner(recipe, work, quiet)
+    icons = load_icons(work, recipe.size, sources=SOURCES, progress=runner.phase)
+    captions = _captions(icons, work, runner)
+    if until == "icons":
+        return None
+    tokenizers = train_tokenizers(
+        [text for icon in captions for text in icon.captions] + grammar_texts(), recipe.text.vocabulary
+    )
+    tokenized = Tokenized([text for icon in captions for text in icon.captions], *tokenizers)
+    clip, t5 = _text(runner, captions, tokenizers, tokenized)
+    if until == "text":
+        return None
+    vae = _autoencoder(runner, icons)
+    if until == "autoencoder":
+        return None
+    latents = _latents(runner, icons, vae)
+    nano = Nano(make_transformer(recipe.flow, recipe.text.width), clip, t5)
+    _flow(runner, nano, captions, icons, latents, tokenized)
+    if until != "flow":
+        _guidance(runner, nano, captions, icons, latents, tokenized)
+    nano.eval().requires_grad_(False)
+    return Trained(
+        nano.transformer, clip, t5, vae, *tokenizers, icons, tuple(captions), dict(runner.histories)
+    )
+
+
+class _Runner:
+    """What all stages share: folder, identity so far, display, histories."""
+
+    def __init__(self, recipe: Recipe, work: Path, quiet: bool) -> None:
+        self.recipe, self.work, self.quiet = recipe, work, quiet
+        self.identities: dict[str, dict[str, Any]] = {}
+        self.histories: dict[str, RunState] = {}
+        self._display = Display(steps=1, quiet=quiet)
+
+    def phase(self, name: str, done: int, total: int) -> None:
+        self._display.phase(name, done, total)
+
+    def accelerator(self, config: Any) -> Any:
+        return make_accelerator(config)
+
+    def identity(self, stage: str, config: Any, *after: str) -> dict[str, Any]:
+        """Identity of a stage: its config and the digests of the stages it builds on."""
+        found = {"stage": stage, "size": self.recipe.size, "config": config.identity()}
+        for name in after:
+            found[name] = digest(self.identities[name])
+        self.identities[stage] = found
+        return found
+
+    def folder(self, stage: str) -> Path:
+        return self.work / stage / digest(self.identities[stage])[:12]
+
+    def run(self, stage: str, loop: Loop) -> None:
+        """Train to the end, and leave the averaged weights in the model."""
+        checkpoints.sweep(loop.checkpoint_dir)
+        found = checkpoints.checkpoints(loop.checkpoint_dir)
+        if found:
+            loop.resume(found[-1])
+        with Display(steps=loop.config.steps, quiet=self.quiet) as display:
+            done = loop.state.step
+            display.note(f"{stage}: step {done} of {loop.config.steps} ({loop.checkpoint_dir})")
+            loop.on_step, loop.on_evaluation = display.step, display.evaluation
+            loop.fit()
+        if loop.mean is not None:
+            loop.set_tensors(loop.mean)
+        self.histories[stage] = loop.state
+
+
+def _captions(icons: BaseIcons, work: Path, runner: _Runner) -> list[Icon]:
+    """Captions of all icons, measured once."""
+    file = work / f"captions-{digest([icon.key for icon in icons.icons])[:12]}.json"
+    if not file.is_file():
+        write_json(file, {icon.icon_id: icon.captions for icon in captioned(icons, runner.phase)})
+    said = json.loads(file.read_bytes())
+    return [Icon(icon.key, "", tuple(said[icon.key])) for icon in icons.icons]
+
+
+def _text(
+    runner: _Runner, captions: Sequence[Icon], tokenizers: tuple[Any, Any], tokenized: Tokenized
+) -> tuple[Any, Any]:
+    config = runner.recipe.text
+    # without the fixed phrases, which are alike in all: the subject is what an embedding can tell
+    texts = sorted(
+        {icon.captions[-1] for icon in captions}
+        | {icon.captions[1] for icon in captions if len(icon.captions) > 1}
+    )
+    file = runner.work / f"teacher-{digest(texts)[:12]}.safetensors"
+    if not file.is_file():
+        write_atomically(file, save({"targets": torch.from_numpy(teacher_embeddings(texts, runner.phase))}))
+    targets = load(file.read_bytes())["targets"].numpy()
+    clip, t5 = make_text_encoders(config, *tokenizers)
+    student = Student(clip, t5, config)
+    identity = {**runner.identity("text", config), "texts": digest(texts)}
+    runner.identities["text"] = identity
+    heldout = np.arange(len(texts)) % 40 == 0
+    trained = [text for text, out in zip(texts, heldout, strict=True) if not out]
+    length = runner.recipe.flow.t5_lengths[0]
+    held = TextBatches(
+        [texts[i] for i in np.flatnonzero(heldout)], targets[heldout], tokenized, config, length
+    )
+    loop = TextLoop(
+        config=config,
+        model=student,
+        accelerator=runner.accelerator(config),
+        source=TextBatches(trained, targets[~heldout], tokenized, config, length),
+        checkpoint_dir=runner.folder("text"),
+        identity=identity,
+        pad=tokenizers[1].pad_token_id,
+        heldout=held.chosen(np.arange(len(held.texts))),
+    )
+    student.to(loop.device)
+    runner.run("text", loop)
+    return clip, t5
+
+
+def _autoencoder(runner: _Runner, icons: BaseIcons) -> Any:
+    config = runner.recipe.autoencoder
+    vae = make_autoencoder(config)
+    accelerator = runner.accelerator(config)
+    identity = runner.identity("autoencoder", config)
+    vae.to(accelerator.device)
+    heldout = icons.split(heldout=True)
+    loop = AutoencoderLoop(
+        config=config,
+        model=vae,
+        accelerator=accelerator,
+        source=PixelBatches(icons, config),
+        checkpoint_dir=runner.folder("autoencoder"),
+        identity=identity,
+        heldout=torch.stack([as_tensor(icons.pixels[index]) for index in heldout[:128]]),
+    )
+    runner.run("autoencoder", loop)
+    vae.eval().requires_grad_(False)
+    chosen = icons.split(heldout=False)[::10]
+    device = loop.device
+    standardise(vae, torch.stack([as_tensor(icons.pixels[index]) for index in chosen]).to(device))
+    return vae
+
+
+@torch.inference_mode()
+def _latents(runner: _Runner, icons: BaseIcons, vae: Any) -> Latents:
+    """Posterior of every icon; encoded once for each autoencoder."""
+    file = runner.folder("autoencoder") / "latents.safetensors"
+    if not file.is_file():
+        means, stds = [], []
+        device = next(vae.parameters()).device
+        for start in range(0, len(icons.icons), 64):
+            pixels = torch.stack([as_tensor(picture) for picture in icons.pixels[start : start + 64]])
+            posterior = vae.encode(pixels.to(device)).latent_dist
+            means.append(posterior.mean.cpu())
+            stds.append(posterior.std.cpu())
+            runner.phase("latents", min(start + 64, len(icons.icons)), len(icons.icons))
+        write_atomically(file, save({"mean": torch.cat(means), "std": torch.cat(stds)}))
+    read = load(file.read_bytes())
+    index = {icon.key: row for row, icon in enumerate(icons.icons)}
+    return Latents(read["mean"], read["std"], index, vae.config.shift_factor, vae.config.scaling_factor)
+
+
+def _splits(captions: Sequence[Icon], icons: BaseIcons) -> tuple[list[Icon], list[Icon]]:
+    train = [captions[index] for index in icons.split(heldout=False)]
+    return train, [captions[index] for index in icons.split(heldout=True)]
+
+
+def _fixed(
+    captions: Sequence[Icon], icons: BaseIcons, latents: Latents, tokenized: Tokenized, length: int
+) -> dict[str, FlowFixed]:
+    train, heldout = _splits(captions, icons)
+    return {
+        "train": FlowFixed.choose(train, latents, tokenized, length),
+        "heldout": FlowFixed.choose(heldout, latents, tokenized, length),
+    }
+
+
+def _flow(
+    runner: _Runner,
+    nano: Nano,
+    captions: Sequence[Icon],
+    icons: BaseIcons,
+    latents: Latents,
+    tokenized: Tokenized,
+) -> None:
+    config = runner.recipe.flow
+    accelerator = runner.accelerator(config)
+    nano.to(accelerator.device)
+    identity = runner.identity("flow", config, "autoencoder", "text")
+    if config.compile:
+        nano.transformer.compile_repeated_blocks()
+    train, _ = _splits(captions, icons)
+    source = FlowBatches(
+        train,
+        latents,
+        tokenized,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        caption_dropout=config.caption_dropout,
+        t5_lengths=config.t5_lengths,
+        long_share=config.long_share,
+    )
+    loop = FlowLoop(
+        config=config,
+        model=nano,
+        accelerator=accelerator,
+        source=source,
+        checkpoint_dir=runner.folder("flow"),
+        identity=identity,
+        fixed=_fixed(captions, icons, latents, tokenized, config.t5_lengths[0]),
+    )
+    runner.run("flow", loop)
+
+
+def _guidance(
+    runner: _Runner,
+    nano: Nano,
+    captions: Sequence[Icon],
+    icons: BaseIcons,
+    latents: Latents,
+    tokenized: Tokenized,
+) -> None:
+    flow, config = runner.recipe.flow, runner.recipe.guidance
+    accelerator = runner.accelerator(config)
+    identity = runner.identity("guidance", config, "flow")
+    teacher = copy.deepcopy(nano.transformer).eval().requires_grad_(False)
+    for part in (nano.clip, nano.t5):
+        part.requires_grad_(False)
+    train, _ = _splits(captions, icons)
+    source = FlowBatches(
+        train,
+        latents,
+        tokenized,
+        batch_size=config.batch_size,
+        seed=config.seed + 1,
+        caption_dropout=0.0,
+        t5_lengths=flow.t5_lengths,
+        long_share=flow.long_share,
+        scales=config.scales,
+    )
+    loop = GuidanceLoop(
+        config=config,
+        model=nano,
+        accelerator=accelerator,
+        source=source,
+        checkpoint_dir=runner.folder("guidance"),
+        identity=identity,
+        fixed=_fixed(captions, icons, latents, tokenized, flow.t5_lengths[0]),
+        teacher=teacher,
+        empty_clip=tokenized.clip([""]),
+        empty_t5=tokenized.t5([""], max(flow.t5_lengths)),
+    )
+    runner.run("guidance", loop)

@@ -1,0 +1,1 @@
+"""flux-nano: the recipe on a few made-up icons, in seconds."""

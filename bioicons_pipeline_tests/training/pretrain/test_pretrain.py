@@ -1,0 +1,208 @@
+"""From a package to a folder that FluxPipeline loads; resuming; what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from bioicons_pipeline.training.base_models import check_base, resolve_base
+from bioicons_pipeline.training.errors import TrainingError
+from bioicons_pipeline.training.loop import Loop
+from bioicons_pipeline.training.objective import flow_matching_loss
+from bioicons_pipeline.training.pretrain import icons, sets, stages
+from bioicons_pipeline.training.pretrain.assemble import assemble
+from bioicons_pipeline.training.pretrain.autoencoder import psnr
+from bioicons_pipeline.training.pretrain.flow import EVALUATED_SIGMAS
+from bioicons_pipeline_tests.training.pretrain.conftest import SOURCE, TINY, package
+
+
+def weights(trained):
+    parts = {"transformer": trained.transformer, "clip": trained.clip, "t5": trained.t5, "vae": trained.vae}
+    return {
+        f"{part}.{name}": value.clone()
+        for part, module in parts.items()
+        for name, value in module.state_dict().items()
+    }
+
+
+def test_the_whole_recipe_makes_a_base_that_samples(work, tmp_path):
+    """The folder is in diffusers layout, complete, with card and credits, and draws from a prompt."""
+    from diffusers import FluxPipeline
+
+    trained = stages.train_all(TINY, work, quiet=True)
+    assert {stage: state.step for stage, state in trained.histories.items()} == {
+        "text": 3, "autoencoder": 4, "flow": 4, "guidance": 2,
+    }  # fmt: skip
+    for state in trained.histories.values():
+        assert len(state.losses) == state.step and np.isfinite(state.losses).all()
+    folder = assemble(trained, TINY, tmp_path / "base")
+    check_base(str(folder))
+    assert resolve_base(str(folder), tmp_path).fingerprint.startswith("sha256:")
+    card = (folder / "README.md").read_text()
+    assert "made-up" in card and "Somebody" in card and "MIT" in card and "16 icons" in card
+    assert set(json.loads((folder / "history.json").read_text())) == {
+        "text",
+        "autoencoder",
+        "flow",
+        "guidance",
+    }
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    pipeline = FluxPipeline.from_pretrained(str(folder), torch_dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    picture = pipeline(
+        "a red heart", height=32, width=32, num_inference_steps=2, max_sequence_length=8
+    ).images[0]
+    assert picture.size == (32, 32)
+    # bf16 on disk, and the autoencoder's scale is of its own latents
+    stored = {value.dtype for value in pipeline.transformer.state_dict().values()}
+    assert stored == {torch.float32} and pipeline.vae.config.scaling_factor != 1.0
+
+
+def test_a_stopped_training_ends_where_an_unbroken_one_does(work, tmp_path, monkeypatch):
+    """Interrupted within a stage and started again: the same weights, bit by bit."""
+    whole = weights(stages.train_all(TINY, work, quiet=True))
+    broken = tmp_path / "broken"
+    package(broken / "npm")
+    original, stopped = Loop.train_step, []
+
+    def interrupted(self, stream):
+        stage = type(self).__name__
+        if stage in {"AutoencoderLoop", "FlowLoop"} - set(stopped) and self.state.step == 3:
+            stopped.append(stage)
+            raise KeyboardInterrupt
+        original(self, stream)
+
+    monkeypatch.setattr(Loop, "train_step", interrupted)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            stages.train_all(TINY, broken, quiet=True)
+    again = weights(stages.train_all(TINY, broken, quiet=True))
+    assert stopped == ["AutoencoderLoop", "FlowLoop"]
+    assert whole.keys() == again.keys()
+    assert [name for name in whole if not torch.equal(whole[name], again[name])] == []
+
+
+def test_a_changed_stage_rebuilds_what_follows_and_nothing_before(work):
+    stages.train_all(TINY, work, quiet=True)
+    before = {path: path.stat().st_mtime_ns for path in work.rglob("state.json")}
+    changed = TINY.model_copy(update={"flow": TINY.flow.model_copy(update={"learning_rate": 3e-4})})
+    stages.train_all(changed, work, quiet=True)
+    after = {path: path.stat().st_mtime_ns for path in work.rglob("state.json")}
+    assert all(after[path] == before[path] for path in before)
+    assert {path.relative_to(work).parts[0] for path in after.keys() - before.keys()} == {"flow", "guidance"}
+
+
+def test_the_flow_stage_minimises_the_projects_own_objective(work, monkeypatch):
+    """Its loss is `flow_matching_loss` of the text as FluxPipeline encodes it, at a guidance of 1."""
+    seen = {}
+    original = stages.FlowLoop.fit
+
+    def look(self):
+        batch = self.source[0]
+        seen["loss"] = self.losses(batch)
+        text = self.model.text(batch.clip_ids, batch.t5_ids)
+        seen["reference"] = flow_matching_loss(
+            self.model.transformer, batch.x, batch.noise, batch.sigma, text, 1.0
+        )
+        seen["captions"], seen["batch"], seen["model"] = batch.captions, batch, self.model
+        original(self)
+
+    monkeypatch.setattr(stages.FlowLoop, "fit", look)
+    trained = stages.train_all(TINY, work, quiet=True, until="flow")
+    assert torch.equal(seen["loss"], seen["reference"]) and (seen["loss"] > 0).all()
+    icons_by_key = {icon.icon_id: icon for icon in trained.captions}
+    for key, caption in zip(seen["batch"].keys, seen["captions"], strict=True):
+        assert caption == "" or caption in icons_by_key[key].captions
+
+
+def test_text_of_a_batch_is_what_the_pipeline_encodes(work):
+    """Padding, cutting and pooling agree with `FluxPipeline.encode_prompt`, else sampling sees other text."""
+    from bioicons_pipeline.training.pretrain.assemble import pipeline_of
+    from bioicons_pipeline.training.pretrain.flow import Nano
+    from bioicons_pipeline.training.pretrain.text import Tokenized
+
+    trained = stages.train_all(TINY, work, quiet=True)
+    texts = ["a red heart", "", "a blue drop of water, flat shapes, isolated on a white background"]
+    tokenized = Tokenized(texts, trained.clip_tokenizer, trained.t5_tokenizer)
+    ours = Nano(trained.transformer, trained.clip, trained.t5).text(
+        tokenized.clip(texts), tokenized.t5(texts, 8)
+    )
+    pipeline = pipeline_of(trained)
+    for row, text in enumerate(texts):
+        t5, pooled, _ = pipeline.encode_prompt(text, max_sequence_length=8)
+        assert torch.allclose(ours.t5[row], t5[0], atol=1e-5), text
+        assert torch.allclose(ours.pooled[row], pooled[0], atol=1e-5), text
+
+
+def test_held_out_icons_are_never_trained_on(work, monkeypatch):
+    monkeypatch.setattr(icons.BaseIcon, "heldout", property(lambda self: "heart" in self.key))
+    seen = set()
+    original = Loop.train_step
+
+    def spy(self, stream):
+        def watched():
+            for batch in stream:
+                seen.update(getattr(batch, "keys", ()))
+                yield batch
+
+        original(self, watched())
+
+    monkeypatch.setattr(Loop, "train_step", spy)
+    stages.train_all(TINY, work, quiet=True)
+    assert seen and not any("heart" in key for key in seen)
+
+
+def test_a_package_under_another_licence_is_refused(work):
+    package(work / "npm", spdx="CC-BY-NC-4.0")
+    with pytest.raises(TrainingError, match=r"declares the licence CC-BY-NC-4\.0, not MIT"):
+        stages.train_all(TINY, work, quiet=True)
+
+
+def test_no_npm_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(icons.shutil, "which", lambda name: None)
+    with pytest.raises(TrainingError, match="npm is not installed"):
+        icons.fetch(SOURCE, tmp_path)
+
+
+def test_a_hostile_icon_is_left_out_and_the_rest_stays(work):
+    package(work / "npm", extra={"bomb": {"body": "<g>" * 5000}, "empty-icon": {"body": ""}})
+    found = icons.load_icons(work, 32, sources=(SOURCE,), progress=lambda *_: None)
+    keys = {icon.key for icon in found.icons}
+    assert "made-up/red-heart" in keys and "made-up/bomb" not in keys
+    assert found.pixels.shape == (len(keys), 32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("dog-face-2", ("dog", "face")),
+        ("alarmclock", ("alarm", "clock")),
+        ("fox", ("fox",)),
+        ("zzyzx", ("zzyzx",)),
+        ("star-flat", ("star",)),
+    ],
+)
+def test_words_of_a_name(name, words):
+    assert sets.words(name, frozenset({"alarm", "clock", "fox", "dog", "face"})) == words
+
+
+@pytest.mark.parametrize(
+    "name", ["flag-france", "waving-hand-dark-skin-tone", "one-oclock", "boy-light", "man-cook"]
+)
+def test_variants_without_a_word_of_their_own_are_left_out(name):
+    assert not sets.wanted(name)
+    assert sets.wanted("microscope") and sets.wanted("red-apple")
+
+
+def test_psnr_is_that_of_the_definition():
+    ours, theirs = torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4, 4)
+    ours[1] += 0.2  # squared error 0.04 of a range of 2
+    assert psnr(ours, theirs).tolist() == pytest.approx([100 + 20 * np.log10(2), 20.0], abs=1e-3)
+
+
+def test_evaluations_look_at_every_sigma():
+    assert (
+        list(EVALUATED_SIGMAS) == sorted(EVALUATED_SIGMAS)
+        and 0 < EVALUATED_SIGMAS[0] < EVALUATED_SIGMAS[-1] < 1
+    )

@@ -1,0 +1,68 @@
+"""The loop itself, on a model of one number: its running mean against a plain recomputation."""
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from bioicons_pipeline.training.config import LoopConfig
+from bioicons_pipeline.training.loop import Loop
+
+
+class OneNumber(Loop):
+    """Learns to be 3; the mean and the number itself are kept of every step."""
+
+    def trained(self):
+        return {"value": self.model}
+
+    def losses(self, batch):
+        return (self.model - 3).square().expand(2)
+
+    def blame(self, batch, bad):
+        return [], []
+
+    def evaluate_splits(self):
+        return {"train": None, "heldout": {"loss": float((self.model - 3).square().detach())}}
+
+
+def trained(tmp_path, **fields):
+    accelerator = SimpleNamespace(
+        device=torch.device("cpu"),
+        num_processes=1,
+        is_main_process=True,
+        no_sync=lambda model: nullcontext(),
+        backward=lambda loss: loss.backward(),
+        wait_for_everyone=lambda: None,
+    )
+    loop = OneNumber(
+        config=LoopConfig(steps=8, learning_rate=0.5, weight_decay=0, eval_every=4, **fields),
+        model=torch.nn.Parameter(torch.zeros(())),
+        accelerator=accelerator,
+        source=list(range(8)),
+        checkpoint_dir=tmp_path / "checkpoints",
+        identity={},
+    )
+    seen = []
+    loop.on_step = lambda state, rate: seen.append(float(loop.model.detach()))
+    loop.fit()
+    return loop, seen
+
+
+def test_the_mean_is_the_one_of_its_definition_and_is_what_is_evaluated(tmp_path):
+    loop, seen = trained(tmp_path, ema_decay=0.5)
+    mean = 0.0
+    for step, value in enumerate(seen):
+        decay = min(0.5, (1 + step) / (10 + step))
+        mean = decay * mean + (1 - decay) * value
+    assert float(loop.mean["value"]) == pytest.approx(mean, abs=1e-6)
+    assert loop.state.evaluations[-1]["heldout"]["loss"] == pytest.approx((mean - 3) ** 2, abs=1e-5)
+    assert (
+        float(loop.model.detach()) == seen[-1] != pytest.approx(mean, abs=1e-3)
+    )  # the weights are back in place
+
+
+def test_without_a_mean_the_weights_are_evaluated(tmp_path):
+    loop, seen = trained(tmp_path)
+    assert loop.mean is None
+    assert loop.state.evaluations[-1]["heldout"]["loss"] == pytest.approx((seen[-1] - 3) ** 2)
