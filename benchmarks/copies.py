@@ -4,9 +4,9 @@
 
 All included icons are in the index. `strangers`: icons searched with their own family left out, so whatever
 they resemble is chance; the threshold is the score that one in a hundred of them reaches (`--calibrate`
-writes it to bioicons_pipeline/generation/copies.json), once for whole pictures and once for cut-off ones. Recall is then of other icons (of odd families, the
-threshold is of even ones), each changed in one way and found when the nearest icon is of its own family and
-its score at the threshold or above.
+writes it to bioicons_pipeline/generation/copies.json), once for whole pictures and once for cut-off ones.
+Recall is then of other icons (of odd families, the threshold is of even ones), each changed in one way and
+found when the nearest icon is of its own family and its score at the threshold or above.
 """
 
 import argparse
@@ -127,9 +127,10 @@ def main() -> None:
         half: strangers(index, drawn(df[side == half], options.strangers // 2, options), random)
         for half in (True, False)
     }
-    limits = {"whole": copies.threshold(), "cut": copies.threshold(cut=True)}
     if options.calibrate:
         limits = {kind: float(np.quantile(scores, 1 - FALSE_ALARMS)) for kind, scores in chance[True].items()}
+    else:
+        limits = {"whole": copies.threshold(), "cut": copies.threshold(cut=True)}
     found: dict[str, list[bool]] = {name: [] for name in CHANGES}
     scores: dict[str, list[float]] = {name: [] for name in CHANGES}
     for icon in drawn(df[~side], options.queries, options, seed=6):

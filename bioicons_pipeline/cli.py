@@ -17,6 +17,7 @@ from rich.markup import escape
 
 from bioicons_pipeline import __version__
 from bioicons_pipeline.cli_dataset import export_app, publish_app
+from bioicons_pipeline.cli_verify import verify
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.settings import get_settings
 
@@ -154,7 +155,7 @@ def manifest(
     if out is None:
         sys.stdout.buffer.write(data)
     else:
-        from bioicons_pipeline.library.measures import write_whole
+        from bioicons_pipeline.library.whole import write_whole
 
         write_whole(out, data)
         typer.echo(f"{len(frame)} icons in {out}", err=True)
@@ -186,6 +187,9 @@ def gallery(
             progress=lambda done, total: bars.update(task, completed=done, total=total),
         )
     typer.echo(f"{len(frame)} icons: open {index}")
+
+
+app.command()(verify)
 
 
 def _run(options) -> None:

@@ -25,8 +25,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from bioicons_pipeline.errors import BioiconsError
-from bioicons_pipeline.library.measures import write_whole
 from bioicons_pipeline.library.shape import ShapeIndex, descriptor
+from bioicons_pipeline.library.whole import write_whole
 
 SIDE = 128
 """Pictures are compared at this size, px: that of the probes of the library."""

@@ -160,11 +160,12 @@ def choose_colours(found: Swatches, most: int, near: float) -> np.ndarray:
 
 
 def misses(found: ColourMap, colour: np.ndarray, drawn: np.ndarray) -> float:
-    """Mean absolute difference of the map to the picture on white, over all of it, 0 to 255."""
-    some = np.s_[::2, ::2]
+    """Mean absolute difference of the map to the picture, both on white, over what is drawn, 0 to 255."""
+    some = drawn[::2, ::2]
+    if not some.any():
+        return 0.0
     table = np.concatenate([np.full((1, 3), 255, np.int16), found.colours.astype(np.int16)])
-    wanted = np.where(drawn[some][..., None], colour[some], 255)
-    return float(np.abs(table[found.labels[some]] - wanted).mean())
+    return float(np.abs(table[found.labels[::2, ::2][some]] - colour[::2, ::2][some]).mean())
 
 
 def lab(rgb: np.ndarray) -> np.ndarray:

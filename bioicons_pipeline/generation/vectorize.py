@@ -27,8 +27,9 @@ MAX_SHAPES, MAX_BYTES = 300, 150_000
 """Default budgets; 150 kB is what upstream asks of contributions."""
 WORKING_SIDE = 1024
 """Pictures are traced at about this many pixels, enlarged by at most four times."""
-TOLERANCE = 1.2
-"""Levels, of 255 in the mean, that flat colours may be off the picture: no more detail than that needs."""
+TOLERANCE = 3.0
+"""Levels, of 255 in the mean over what is drawn, that flat colours may be off the picture: there is no more
+detail than that needs."""
 SPECKLE_PIXELS = 3
 """Areas under this many pixels of the picture given are dropped at every step."""
 Render = Callable[[bytes, int], Image.Image]

@@ -81,8 +81,8 @@ def attribution_csv(df: pd.DataFrame, changes: str = CHANGES) -> str:
 def licence_texts(df: pd.DataFrame) -> dict[str, str]:
     """`<SPDX id>.txt` -> text for every licence in `df`.
 
-    MIT and BSD stand in full under the copyright notice of every author; for Creative Commons, whose texts
-    need not be copied, title, address and obligations.
+    All in full: MIT and BSD under the copyright notice of every author, Creative Commons after address and
+    what it asks for in short.
     """
     texts = {}
     for spdx, group in _by_licence(df):
@@ -94,7 +94,8 @@ def licence_texts(df: pd.DataFrame) -> dict[str, str]:
             texts[f"{spdx}.txt"] = "\n".join(notices) + "\n\n" + _full_text(spdx)
         else:
             asks = "".join(f"- {obligation}\n" for obligation in licence.obligations) or "- nothing\n"
-            texts[f"{spdx}.txt"] = f"{licence.name}\n{licence.url}legalcode\n\nIt asks to:\n{asks}"
+            head = f"{licence.name}\n{licence.url}legalcode\n\nIt asks to:\n{asks}"
+            texts[f"{spdx}.txt"] = f"{head}\n{_full_text(spdx)}"
     return texts
 
 

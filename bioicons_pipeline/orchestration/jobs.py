@@ -12,6 +12,11 @@ build_datasets = dg.define_asset_job(
     selection=dg.AssetSelection.assets("icon_manifest", "rasterized_icons", "icon_captions", "icon_dataset"),
     description="From manifest to dataset, for one category or, as one run, for many.",
 )
+build_library_dataset = dg.define_asset_job(
+    "build_library_dataset",
+    selection=dg.AssetSelection.assets(["library", "icon_dataset"]),
+    description="The library-wide dataset, of the categories' datasets.",
+)
 train_category = dg.define_asset_job(
     "train_category",
     selection=dg.AssetSelection.assets("lora_weights", "sample_grid"),
@@ -23,4 +28,4 @@ train_library = dg.define_asset_job(
     description="Library-wide dataset, LoRA and sample grid.",
 )
 
-ALL_JOBS = [refresh_library, build_datasets, train_category, train_library]
+ALL_JOBS = [refresh_library, build_datasets, build_library_dataset, train_category, train_library]

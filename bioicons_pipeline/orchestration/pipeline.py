@@ -135,6 +135,8 @@ def run_pipeline(
         job = "build_datasets"
         tags = launch.partition_tags(instance, chosen)
         execute(job, {"resources": upstream}, tags)
+        if chosen is None and options.until == names.DATASET:
+            execute("build_library_dataset", {"resources": upstream})
     if last >= STAGES.index(names.WEIGHTS):
         prefix = "" if chosen else "library__"
         ops = {
@@ -170,7 +172,7 @@ def lay_out(store: Any, settings: Settings, options: Options) -> Summary:
         if STAGES.index(asset) > last:
             continue
         ref = store.get_ref(asset, partition=options.category, base=of_base)
-        if ref is None:  # --until icon_dataset over the whole library: the categories have their own
+        if ref is None:
             continue
         facts[asset] = ref.info or {}
         place = target / (f"{name}-{base}" if of_base else name)

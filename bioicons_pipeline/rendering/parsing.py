@@ -9,6 +9,7 @@ from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
 from bioicons_pipeline.rendering.names import SVG, local_name
 from bioicons_pipeline.rendering.result import RefusalReason, Refused
+from bioicons_pipeline.rendering.settings import MAX_ELEMENT_ATTRIBUTES
 
 
 def parse(text: str) -> tuple[etree._Element, bool]:
@@ -45,8 +46,10 @@ def parse(text: str) -> tuple[etree._Element, bool]:
 
 
 def _first_of_each_attribute(root: etree._Element) -> None:
-    """A recovering parser keeps an attribute given twice: no XML has that, so nobody could read the result."""
+    """A recovering parser keeps an attribute given twice, which no XML has: nobody could read it."""
     for element in root.iter(etree.Element):
+        if len(element.attrib) > MAX_ELEMENT_ATTRIBUTES:
+            continue  # will be refused; listing them would take the square of their number
         items = element.attrib.items()
         first = dict(reversed(items))
         if len(first) < len(items):

@@ -8,6 +8,7 @@ takes which, and workers that read ahead cannot change what is paired with what.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from bioicons_pipeline.training.errors import TrainingError
+
+WEIGHTS_FILE = "sampling_weights.csv"
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,15 @@ class IconSet:
 def open_dataset(folder: Path) -> tuple[IconSet, IconSet]:
     """(train, heldout) of a dataset that was checked out into `folder`; heldout may be empty.
 
+    Training icons are drawn as often as `sampling_weights.csv` says, all alike where it is missing: the
+    weights stand beside the shards, so that a new icon does not rewrite the rows of all others.
+
     Raises:
         TrainingError: no training rows, a column missing, one icon_id twice, or a row without a caption.
     """
-    train = _open_split(sorted((folder / "data").glob("train-*.parquet")))
-    heldout = _open_split(sorted((folder / "data").glob("heldout-*.parquet")))
+    weights = _read_weights(folder / WEIGHTS_FILE)
+    train = _open_split(sorted((folder / "data").glob("train-*.parquet")), weights)
+    heldout = _open_split(sorted((folder / "data").glob("heldout-*.parquet")), None)
     if not len(train):
         raise TrainingError(
             "The dataset has no training icons (no rows in data/train-*.parquet): check the licence preset "
@@ -71,13 +78,26 @@ def open_dataset(folder: Path) -> tuple[IconSet, IconSet]:
     return train, heldout
 
 
-def _open_split(files: Sequence[Path]) -> IconSet:
+def _read_weights(file: Path) -> dict[str, float] | None:
+    """icon_id → weight; None without the file."""
+    if not file.is_file():
+        return None
+    try:
+        with file.open(newline="", encoding="utf-8") as lines:
+            return {row["icon_id"]: float(row["weight"]) for row in csv.DictReader(lines)}
+    except (KeyError, TypeError, ValueError) as error:
+        raise TrainingError(f"{file.name} of the dataset cannot be read: rebuild the dataset.") from error
+
+
+def _open_split(files: Sequence[Path], weights: dict[str, float] | None) -> IconSet:
     icons: dict[str, Icon] = {}
-    for record in _records(files, ["icon_id", "image", "caption", "captions", "weight"]):
+    for record in _records(files, ["icon_id", "image", "caption", "captions"]):
         icon_id, caption = record["icon_id"], record.get("caption")
         variants = tuple(dict.fromkeys(text for text in (record.get("captions") or []) if text))
         captions: tuple[str, ...] = tuple(dict.fromkeys([*([caption] if caption else []), *variants]))
-        weight = 1.0 if record.get("weight") is None else float(record["weight"])
+        if weights is not None and icon_id not in weights:
+            raise TrainingError(f"Icon {icon_id} has no sampling weight: rebuild the dataset.")
+        weight = 1.0 if weights is None else weights[icon_id]
         if not captions:
             raise TrainingError(f"Icon {icon_id} has no caption: rebuild the captions of its category.")
         if icon_id in icons:

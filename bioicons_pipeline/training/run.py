@@ -18,9 +18,9 @@ from bioicons_pipeline.store import Store
 from bioicons_pipeline.training import checkpoint as checkpoints
 from bioicons_pipeline.training.adapter import add_adapter
 from bioicons_pipeline.training.base_models import BaseModel, check_base, resolve_base
-from bioicons_pipeline.training.cache import EncodingCache, write_json
+from bioicons_pipeline.training.cache import EncodingCache, write_atomically, write_json
 from bioicons_pipeline.training.config import TrainingConfig, TrainingOutcome, TrainingRequest, digest
-from bioicons_pipeline.training.data import IconSet, SamplePlan, open_dataset
+from bioicons_pipeline.training.data import WEIGHTS_FILE, IconSet, SamplePlan, open_dataset
 from bioicons_pipeline.training.encoders import (
     fill_cache,
     latent_scaling,
@@ -108,7 +108,10 @@ def checkout_dataset(request: TrainingRequest, work: Path) -> Path:
     target = work / "datasets" / request.dataset_version
     if not (target / "data").is_dir():
         store = Store(request.store_root)
-        store.checkout(store.version(request.dataset_version), target / "data", prefix="data/")
+        version = store.version(request.dataset_version)
+        if any(entry.path == WEIGHTS_FILE for entry in version.files):
+            write_atomically(target / WEIGHTS_FILE, store.read(version, WEIGHTS_FILE))
+        store.checkout(version, target / "data", prefix="data/")
     return target
 
 

@@ -80,3 +80,16 @@ def test_a_small_category_is_said_not_to_be_trained(finished, slice_of_the_libra
     assert done.returncode == 2
     assert "Parasites was not trained" in done.stderr and "at least 12" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.chromium
+def test_what_was_rendered_is_what_the_browser_shows(finished, tmp_path):
+    """`bioicons verify`: every included icon is compared, the table says by how much."""
+    data, _, _ = finished
+    table = tmp_path / "verify.csv"
+    done = bioicons("verify", "--category", "Animals", "--out", str(table), data=data)
+    assert done.returncode == 0, done.stderr
+    rows = pd.read_csv(table)
+    assert len(rows) >= 10 and (rows["theirs"] == "drawn").all() and (rows["ours"] == "drawn").all()
+    assert rows["difference"].mean() < 2 and not rows["differs"].any()
+    assert f"{len(rows)} of {len(rows)} icons compared" in done.stdout

@@ -71,7 +71,13 @@ def test_asset_graph(repository):
 
 def test_jobs_schedules_and_checks(repository):
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
-    assert jobs == {"refresh_library", "build_datasets", "train_category", "train_library"}
+    assert jobs == {
+        "refresh_library",
+        "build_datasets",
+        "build_library_dataset",
+        "train_category",
+        "train_library",
+    }
     assert {schedule.name: schedule.cron_schedule for schedule in repository.schedule_defs} == {
         "weekly_refresh": "0 4 * * 1"
     }

@@ -4,12 +4,14 @@ The proof: each test icon is a picture that no other icon has, so its latents id
 checked against encodings made here, directly from the picture and the text.
 """
 
+from collections import Counter
 from dataclasses import replace
 from functools import cache
 
 import pytest
 import torch
 
+from bioicons_pipeline.store import Store
 from bioicons_pipeline.training import data
 from bioicons_pipeline.training.cache import EncodingCache, decode_png
 from bioicons_pipeline.training.config import TrainingConfig
@@ -19,6 +21,7 @@ from bioicons_pipeline.training.errors import TrainingError
 from bioicons_pipeline.training.loop import batches
 from bioicons_pipeline.training.lora import BatchSource
 from bioicons_pipeline.training.objective import scale_latents
+from bioicons_pipeline.training.run import checkout_dataset
 from bioicons_pipeline_tests.training.making import draw_png, make_rows, parquet_bytes, write_split
 
 
@@ -398,7 +401,6 @@ def both_splits(rows):
         (lambda rows: ([{**rows[0], "caption": None, "captions": []}], None), "no caption"),
         (lambda rows: ([{k: v for k, v in rows[0].items() if k != "image"}], None), "lacks the column image"),
         (both_splits, "training and the held-out split"),
-        (lambda rows: ([{**rows[0], "weight": -1.0}], None), "sampling weight"),
     ],
 )
 def test_bad_datasets_are_one_sentence(edit, message, tmp_path):
@@ -407,6 +409,57 @@ def test_bad_datasets_are_one_sentence(edit, message, tmp_path):
         write_split(tmp_path, train, heldout)
     with pytest.raises(TrainingError, match=message):
         open_dataset(tmp_path)
+
+
+def test_icons_are_drawn_as_often_as_the_weights_of_the_dataset_say(tmp_path):
+    """The CSV beside the shards reaches the plan; held-out icons have no weight and need none."""
+    rows = make_rows(4, size=32)
+    folder = write_split(tmp_path, rows[:3], rows[3:])
+    given = dict(zip((row["icon_id"] for row in rows), (0.0, 1.0, 3.0), strict=False))
+    lines = [f"{icon_id},{weight}\n" for icon_id, weight in given.items()]
+    (folder / "sampling_weights.csv").write_text("icon_id,weight\n" + "".join(lines))
+    train, heldout = open_dataset(folder)
+    assert {icon.icon_id: icon.weight for icon in train.icons} == given and len(heldout) == 1
+    plan = SamplePlan(train.icons, seed=0)
+    drawn = Counter(plan[index].icon.icon_id for index in range(3 * 400))
+    assert [drawn[row["icon_id"]] for row in rows[:3]] == [
+        0,
+        pytest.approx(300, abs=5),
+        pytest.approx(900, abs=5),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("icon_id,weight\n{0},1\n{1},-1\n{2},1\n", "sampling weight -1.0"),
+        ("icon_id,weight\n{0},1\n{1},nan\n{2},1\n", "sampling weight nan"),
+        ("icon_id,weight\n{0},1\n", "has no sampling weight"),
+        ("icon_id,weight\n{0},much\n", "cannot be read"),
+        ("id,share\n{0},1\n", "cannot be read"),
+    ],
+)
+def test_bad_weights_are_one_sentence(text, message, tmp_path):
+    rows = make_rows(3, size=32)
+    folder = write_split(tmp_path, rows)
+    (folder / "sampling_weights.csv").write_text(text.format(*(row["icon_id"] for row in rows)))
+    with pytest.raises(TrainingError, match=message):
+        open_dataset(folder)
+
+
+def test_the_weights_come_with_the_checkout(make_request, tmp_path):
+    """A run reads them out of the version, not only a test out of a folder."""
+    request = make_request()
+    store = Store(request.store_root)
+    version = store.version(request.dataset_version)
+    files = {entry.path: store.read(version, entry.path) for entry in version.files}
+    train = open_dataset(checkout_dataset(request, tmp_path))[0]
+    lines = [f"{icon.icon_id},{index}\n" for index, icon in enumerate(train.icons)]
+    weighted = store.commit({**files, "sampling_weights.csv": ("icon_id,weight\n" + "".join(lines)).encode()})
+    read = open_dataset(
+        checkout_dataset(request.model_copy(update={"dataset_version": weighted.id}), tmp_path)
+    )[0]
+    assert [icon.weight for icon in read.icons] == list(range(len(train)))
 
 
 def test_a_picture_that_is_none_is_named(tmp_path, mini_base, mini_config):

@@ -3,7 +3,14 @@
 Version tree: `captions.json`, icon_id -> {caption, captions}; `captions[0]` is `caption`.
 """
 
-from bioicons_pipeline.captioning import GRAMMAR_VERSION, caption_icon, measure_picture
+from bioicons_pipeline.captioning import (
+    GRAMMAR_VERSION,
+    Captions,
+    StyleFacts,
+    caption_icon,
+    distinguish,
+    measure_picture,
+)
 from bioicons_pipeline.captioning.checks import check_captions
 from bioicons_pipeline.orchestration.stages.base import (
     CAPTIONS,
@@ -20,7 +27,7 @@ from bioicons_pipeline.orchestration.stages.base import (
 from bioicons_pipeline.orchestration.stages.manifest import read_manifest
 from bioicons_pipeline.store import Store
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 
 
 def caption(store: Store, category: str) -> Outcome:
@@ -34,24 +41,30 @@ def caption(store: Store, category: str) -> Outcome:
         return Outcome(done.version_id, False, done.info or {})
     frame = read_manifest(store, category)
     drawn = {entry.path for entry in images.files}
-    captions: dict[str, dict] = {}
+    made: dict[str, Captions] = {}
+    own: dict[str, str] = {}
     families: dict[str, str] = {}
-    unknown: dict[str, tuple[str, ...]] = {}
+    pictures: dict[str, StyleFacts | None] = {}
     for row in frame[frame["included"]].itertuples():
         path = f"png/{row.icon_id}.png"
         if path not in drawn:  # it did not render, and will not be in the dataset
             continue
         author = row.author_folder if isinstance(row.author_folder, str) else None
-        made = caption_icon(
-            str(row.name), category, author=author, picture=measure_picture(store.read(images, path))
-        )
-        families[row.icon_id], unknown[row.icon_id] = row.family_id, made.unknown
+        icon = str(row.icon_id)
+        families[icon], pictures[icon] = str(row.family_id), measure_picture(store.read(images, path))
+        made[icon] = caption_icon(str(row.name), category, author=author, picture=pictures[icon])
+        if isinstance(row.caption, str) and row.caption.strip():
+            own[icon] = row.caption
+    captions: dict[str, dict] = {}
+    for icon, said in distinguish(made, families, pictures).items():
         # The curator's own words come first; the grammar's other wordings stay as variants.
-        own = row.caption if isinstance(row.caption, str) and row.caption.strip() else None
-        variants = list(dict.fromkeys([own or made.text, *made.variants[1:]]))
-        captions[row.icon_id] = {"caption": variants[0], "captions": variants}
+        variants = list(dict.fromkeys([own.get(icon, said.text), *said.variants[1:]]))
+        captions[icon] = {"caption": variants[0], "captions": variants}
     findings = check_captions(
-        {icon: entry["captions"] for icon, entry in captions.items()}, families, unknown, listed=()
+        {icon: entry["captions"] for icon, entry in captions.items()},
+        families,
+        {icon: said.unknown for icon, said in made.items()},
+        listed=(),
     )
     facts = {
         "findings": [f"{found.kind}: {found.message}" for found in findings],

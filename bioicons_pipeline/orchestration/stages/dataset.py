@@ -7,6 +7,8 @@ same blobs, under a card of its own.
 
 import io
 import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -30,9 +32,10 @@ from bioicons_pipeline.orchestration.stages.base import (
     unchanged,
 )
 from bioicons_pipeline.orchestration.stages.manifest import read_manifest
-from bioicons_pipeline.store import BlobRef, Store
+from bioicons_pipeline.store import BlobRef, Ref, Store, Version
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"
+_Written = tuple[dict, Version]
 LIBRARY_PARTITION = None
 """Refs of library-wide twins have no partition: the store files them under `__all__`."""
 
@@ -105,6 +108,19 @@ def _info(store: Store, title: str, preset: str, size: int, manifest_info: dict 
     )
 
 
+def _kept(before: Ref | None, info: DatasetInfo, write: Callable[[DatasetInfo], _Written]) -> _Written:
+    """What `write` makes of `info`; of the upstream commit of `before`, while that gives the same version.
+
+    So the card tells where this content first appeared, and a commit that touches no icon of the dataset
+    leaves its version alone, and everything that is built from it.
+    """
+    if before is not None:
+        first = {name: (before.info or {}).get(name) for name in ("commit", "committed_at")}
+        if first["commit"] and (made := write(replace(info, **first)))[1].id == before.version_id:
+            return made
+    return write(info)
+
+
 def build(store: Store, category: str, preset: str, *, progress: Progress | None = None) -> Outcome:
     """Build the dataset of `category`; facts are those of `dataset.json`.
 
@@ -124,8 +140,11 @@ def build(store: Store, category: str, preset: str, *, progress: Progress | None
     with tempfile.TemporaryDirectory(prefix="bioicons-dataset-") as scratch:
         folder = Path(scratch)
         counts = write_shards(rows, folder, progress)
-        facts = write_card(frame, info, counts, folder)
-        version = store.commit_tree(folder)
+
+        def write(info: DatasetInfo) -> _Written:
+            return write_card(frame, info, counts, folder), store.commit_tree(folder)
+
+        facts, version = _kept(store.get_ref(DATASET, partition=category), info, write)
     return publish(store, DATASET, version, {**facts, "input_key": key}, partition=category)
 
 
@@ -155,11 +174,13 @@ def build_library(store: Store, categories: list[str], preset: str) -> Outcome:
     info = _info(store, "bioicons", preset, size, None)
     with tempfile.TemporaryDirectory(prefix="bioicons-dataset-") as scratch:
         folder = Path(scratch)
-        facts = write_card(frame, info, counts, folder)
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                files[path.relative_to(folder).as_posix()] = path
-        version = store.commit(files)
+
+        def write(info: DatasetInfo) -> _Written:
+            facts = write_card(frame, info, counts, folder)
+            card = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+            return facts, store.commit({**files, **card})
+
+        facts, version = _kept(store.get_ref(DATASET, partition=LIBRARY_PARTITION), info, write)
     return publish(store, DATASET, version, {**facts, "input_key": key}, partition=LIBRARY_PARTITION)
 
 

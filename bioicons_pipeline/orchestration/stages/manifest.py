@@ -16,6 +16,7 @@ from bioicons_pipeline.library.authors import read_authors
 from bioicons_pipeline.library.curation import CurationRules, load_curation
 from bioicons_pipeline.library.licences import policy_for
 from bioicons_pipeline.library.measures import measure_all
+from bioicons_pipeline.library.pairs import Pairs
 from bioicons_pipeline.library.records import IconSource, Probe
 from bioicons_pipeline.library.schema import validate_manifest
 from bioicons_pipeline.orchestration.stages.base import (
@@ -33,14 +34,16 @@ from bioicons_pipeline.orchestration.stages.base import (
 from bioicons_pipeline.rendering import PROBE, RenderCache, probe_many
 from bioicons_pipeline.store import Store, StoreError, Version
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 LIBRARY = "library_manifest"
 
 
 def to_parquet(frame: pd.DataFrame) -> bytes:
-    """A frame as Parquet bytes; identical frames give identical bytes."""
+    """A frame as Parquet bytes; identical rows give identical bytes."""
     buffer = io.BytesIO()
-    frame.reset_index(drop=True).to_parquet(buffer, engine="pyarrow", compression="zstd", index=False)
+    rows = frame.reset_index(drop=True)
+    rows.attrs = {}  # pandas would write the library's notes into the file of every category
+    rows.to_parquet(buffer, engine="pyarrow", compression="zstd", index=False)
     return buffer.getvalue()
 
 
@@ -98,6 +101,7 @@ def library_manifest(
     before = _previous(store)
     svgs = {icon.svg_sha256: store.read_blob(icon.svg_sha256) for icon in icons}
     probes = probe_icons(svgs, cache_dir, workers, progress)
+    pairs = Pairs(cache_dir / "pairs")  # remembers what was compared: a new state compares only what is new
     frame = rows.build_manifest(
         icons,
         probes,
@@ -108,12 +112,14 @@ def library_manifest(
         permalink=_permalinks(store, snapshot, before, {icon.path: icon.svg_sha256 for icon in icons}),
         previous=_sides(before),
         measures=measure_all(icons, probes, cache_dir / "measures"),
+        pairs=pairs,
     )
     validate_manifest(frame, policy)  # the gate: nothing outside the preset is ever committed
     info = {
         "input_key": key,
         "categories": sorted({str(name) for name in frame["category"]}),
         "notes": [str(note) for note in frame.attrs.get("notes", ())],
+        "pairs_compared": {"now": pairs.measured, "all": pairs.possible},
     }
     publish(store, LIBRARY, {"manifest.parquet": to_parquet(frame)}, info)
     return frame, key
