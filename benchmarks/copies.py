@@ -6,7 +6,7 @@ All included icons are in the index. `strangers`: icons searched with their own 
 they resemble is chance; the threshold is the score that one in a hundred of them reaches (`--calibrate`
 writes it to bioicons_pipeline/generation/copies.json), once for whole pictures and once for cut-off ones.
 Recall is then of other icons (of odd families, the threshold is of even ones), each changed in one way and
-found when the nearest icon is of its own family and its score at the threshold or above.
+found when an icon of its own family is among the five nearest with a similarity at the threshold or above.
 """
 
 import argparse
@@ -135,9 +135,8 @@ def main() -> None:
     scores: dict[str, list[float]] = {name: [] for name in CHANGES}
     for icon in drawn(df[~side], options.queries, options, seed=6):
         for name, change in CHANGES.items():
-            nearest = index.nearest(change(icon.rgba, random), 1)
-            right = bool(nearest) and family[nearest[0].key] == icon.family_id
-            score = nearest[0].similarity if right else 0.0
+            nearest = index.nearest(change(icon.rgba, random))
+            score = max((n.similarity for n in nearest if family[n.key] == icon.family_id), default=0.0)
             found[name].append(score >= limits["cut" if name == "crop" else "whole"])
             scores[name].append(score)
     asked = time.perf_counter() - asked

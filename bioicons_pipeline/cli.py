@@ -253,6 +253,7 @@ def _report(summary, options, seconds: float) -> None:
     for asset, folder in summary.outputs.items():
         path = folder / files.get(asset, "")
         say(f"{labels[asset]:<8} {path if path.exists() else folder}")
+    _warn_of_withdrawn(say, settings)
     say(f"UI       {ui_command(settings)}   then http://localhost:3000")
     say(f"Done in {seconds:.0f} s.")
     if weights and not trained:
@@ -260,6 +261,21 @@ def _report(summary, options, seconds: float) -> None:
             f"{options.category} was not trained: it has {weights['icons']} icons and needs at least 12; "
             "choose a larger category or leave --category out for the library-wide LoRA."
         )
+
+
+def _warn_of_withdrawn(say: Say, settings, most: int = 5) -> None:
+    """Name the adapters that were trained on icons which may not be used any more."""
+    from bioicons_pipeline.orchestration.stages.base import MissingInputError
+    from bioicons_pipeline.orchestration.stages.withdrawn import out_of_date
+    from bioicons_pipeline.store import Store
+
+    try:
+        found = out_of_date(Store(settings.resolved_store_root))
+    except MissingInputError:  # stopped after the snapshot: there is no manifest to compare with
+        return
+    for adapter, icons in found.items():
+        named = "; ".join(icons[:most]) + (f" and {len(icons) - most} more" if len(icons) > most else "")
+        say(f"OUT OF DATE  the LoRA of {adapter} was trained on {named}: train it again.")
 
 
 def ui_command(settings) -> str:

@@ -1,15 +1,16 @@
 """Copies: which training icons a picture resembles most, and whether it is likely one of them.
 
-Belongs here: the views that are compared, the copy score, its calibrated threshold. Does not belong here: the
+Belongs here: the index, the copy score, its calibrated threshold. Does not belong here: views (`views`), the
 descriptor and the search, which are the library's (`library.shape`).
 
 A model that has memorised an icon returns it in another colour, softer, tilted, mirrored or cut off. The
 descriptor does not see colour, the search tries all eight flips and rotations, and the rest is tried here:
 the picture is turned by a few degrees each way; every training icon also stands in the index blurred; and
 for a picture that runs into its border, which may be cut off, the parts of every training icon count too
-that remain when a tenth or a fifth of it is cut off. The score is the best similarity of all of these. From
-which score on a picture is likely a copy is calibrated on real icons (`benchmarks/copies.py`): the score
-that 1 in 100 icons reaches against all icons of other families, for whole pictures and for cut-off ones.
+that remain when a tenth or a fifth of it is cut off; those of the nearest are looked at more closely. The
+score is the best similarity of all of these. From which score on a picture is likely a copy is calibrated on
+real icons (`benchmarks/copies.py`): the score that 1 in 100 icons reaches against all icons of other
+families, for whole pictures and for cut-off ones.
 """
 
 import io
@@ -22,28 +23,17 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from bioicons_pipeline.errors import BioiconsError
-from bioicons_pipeline.library.shape import ShapeIndex, descriptor
+from bioicons_pipeline.generation.views import PARTS, SIDE, TILTS, blurred, remaining, standing_out, tilted
+from bioicons_pipeline.library.shape import ShapeIndex, descriptor, transformed
 from bioicons_pipeline.library.whole import write_whole
 
-SIDE = 128
-"""Pictures are compared at this size, px: that of the probes of the library."""
-TILTS = (0.0, -6.0, -4.0, -2.0, 2.0, 4.0, 6.0)
-"""Degrees by which the picture is turned before it is compared."""
-BLURS = (0.008, 0.016)
-"""Standard deviations by which training icons are blurred, shares of the side."""
-CLOSER = 200
-"""How many parts of icons are compared once more, at every tilt."""
+CLOSER = 24
+"""How many icons are looked at closely where a picture may be cut off."""
 NEAREST = 5
 FORMAT = 1
-_FAR = 16
-"""Levels from the ground, of 255, from which on a pixel counts as drawn."""
-_SIDES = ((0.0, 0.0), (0.1, 0.0), (0.0, 0.1), (0.05, 0.05))
-_CORNERS = tuple((*y, *x) for y in _SIDES for x in _SIDES)[1:]
-PARTS = (*_CORNERS, (0.2, 0, 0, 0), (0, 0.2, 0, 0), (0, 0, 0.2, 0), (0, 0, 0, 0.2))
-"""What may have been cut off at top, bottom, left and right, shares of the drawn part."""
 
 
 class CopyError(BioiconsError):
@@ -73,10 +63,20 @@ class CopyScore:
     nearest: tuple[Neighbour, ...]
 
 
+@dataclass(frozen=True)
+class _Hit:
+    similarity: float
+    number: int
+    symmetry: int
+    tilt: float
+    part: bool
+
+
 class CopyIndex:
     """All training icons, whole and in parts, ready to be searched.
 
-    wholes, parts: descriptors; whole_of, part_of: the number of the icon that each belongs to.
+    wholes, parts: descriptors; whole_of, part_of: the number of the icon that each belongs to, for parts
+    times len(PARTS) plus the number of the part; pictures: each icon as a small PNG, to look closely.
     """
 
     def __init__(
@@ -85,8 +85,9 @@ class CopyIndex:
         families: Sequence[str],
         wholes: tuple[np.ndarray, np.ndarray],
         parts: tuple[np.ndarray, np.ndarray],
+        pictures: Sequence[bytes],
     ) -> None:
-        self.keys, self.families = list(keys), list(families)
+        self.keys, self.families, self.pictures = list(keys), list(families), list(pictures)
         self.wholes, self.whole_of = ShapeIndex(wholes[0]), np.asarray(wholes[1], dtype=np.int64)
         self.parts, self.part_of = ShapeIndex(parts[0]), np.asarray(parts[1], dtype=np.int64)
 
@@ -105,24 +106,21 @@ class CopyIndex:
         Raises:
             CopyError: there is no picture to search in.
         """
-        keys = list(pictures)
-        found: dict[str, list[tuple[np.ndarray, int]]] = {"wholes": [], "parts": []}
+        keys, small = list(pictures), []
+        wholes: list[tuple[np.ndarray, int]] = []
+        parts: list[tuple[np.ndarray, int]] = []
         for number, key in enumerate(keys):
-            rgba, _ = _standing_out(pictures[key])
-            views = {"wholes": [rgba, *_blurred(rgba)], "parts": _cut_off(rgba)}
-            for kind, several in views.items():
-                vectors = [descriptor(view) for view in several]
-                found[kind] += [(vector, number) for vector in vectors if vector.any()]
+            rgba, _ = standing_out(pictures[key])
+            wholes += [(descriptor(view), number) for view in (rgba, *blurred(rgba))]
+            views = (remaining(rgba, cut) for cut in PARTS)
+            parts += [(descriptor(view), number * len(PARTS) + part) for part, view in enumerate(views)]
+            small.append(_packed(rgba))
             if progress:
                 progress(number + 1, len(keys))
-        if not found["wholes"]:
+        if not any(vector.any() for vector, _ in wholes):
             raise CopyError("There are no training icons to compare with: build the dataset first.")
         named = [(families or {}).get(key, key) for key in keys]
-        wholes, parts = (
-            (np.stack([vector for vector, _ in found[kind]]), np.array([number for _, number in found[kind]]))
-            for kind in ("wholes", "parts")
-        )
-        return cls(keys, named, wholes, parts)
+        return cls(keys, named, _stacked(wholes), _stacked(parts), small)
 
     def nearest(
         self, picture: np.ndarray | Image.Image, k: int = NEAREST, *, without_family: str | None = None
@@ -132,30 +130,48 @@ class CopyIndex:
         picture: as it was generated, with its border, by which one sees whether it is cut off.
         without_family: icons of this family do not count (for calibration).
         """
-        rgba, cut = _standing_out(picture, 2 * SIDE)
-        queries = _tilted(rgba)
+        rgba, cut = standing_out(picture, 2 * SIDE)
+        queries = tilted(rgba)
         if not queries[0].any():
             return []
-        hits = [_best(self.wholes.vectors, self.whole_of, queries, part=False)]
+        similarity, symmetry = self.wholes.similarities(queries, symmetries=True)
+        tilt = similarity.argmax(axis=0)
+        hits = [
+            _Hit(float(similarity[angle, row]), number, int(symmetry[angle, row]), TILTS[angle], False)
+            for row, (angle, number) in enumerate(zip(tilt.tolist(), self.whole_of.tolist(), strict=True))
+        ]
         if cut:
-            rough, _ = self.parts.similarities(queries[:1], symmetries=True)
-            rows = np.argsort(-rough[0], kind="stable")[:CLOSER]
-            hits.append(_best(self.parts.vectors[rows], self.part_of[rows], queries, part=True))
+            hits += self._closely(queries[:1], without_family)
         found: list[Neighbour] = []
         seen = {without_family}
-        for hit in sorted((hit for some in hits for hit in some), key=lambda hit: -hit[0]):
-            similarity, number, turn, tilt, part = hit
-            if self.families[number] not in seen:
-                seen.add(self.families[number])
-                found.append(Neighbour(self.keys[number], round(similarity, 4), turn, tilt, part))
+        for hit in sorted(hits, key=lambda hit: -hit.similarity):
+            if self.families[hit.number] not in seen:
+                seen.add(self.families[hit.number])
+                value = round(min(1.0, hit.similarity), 4)
+                found.append(Neighbour(self.keys[hit.number], value, hit.symmetry, hit.tilt, hit.part))
                 if len(found) == k:
                     break
         return found
 
+    def _closely(self, query: np.ndarray, without_family: str | None) -> list[_Hit]:
+        """The icons whose parts come nearest, each at the cut that comes nearest, found by trying."""
+        rough, symmetry = self.parts.similarities(query, symmetries=True)
+        hits: dict[int, _Hit] = {}
+        for row in np.argsort(-rough[0], kind="stable"):
+            number, part = divmod(int(self.part_of[row]), len(PARTS))
+            if number in hits or self.families[number] == without_family:
+                continue
+            turn = int(symmetry[0, row])
+            looked = _best_cut(_unpacked(self.pictures[number]), PARTS[part], transformed(query, turn)[0])
+            hits[number] = _Hit(max(looked, float(rough[0, row])), number, turn, 0.0, True)
+            if len(hits) == CLOSER:
+                break
+        return list(hits.values())
+
     def score(self, picture: np.ndarray | Image.Image) -> CopyScore:
         """The copy score of a picture as it was generated, RGBA or RGB on a plain light ground."""
         nearest = tuple(self.nearest(picture))
-        score, limit = (nearest[0].similarity if nearest else 0.0), threshold(cut=_standing_out(picture)[1])
+        score, limit = (nearest[0].similarity if nearest else 0.0), threshold(cut=standing_out(picture)[1])
         return CopyScore(score, limit, score >= limit, nearest)
 
     def save(self, path: Path) -> None:
@@ -169,6 +185,8 @@ class CopyIndex:
             whole_of=self.whole_of,
             parts=self.parts.vectors.astype(np.float16),
             part_of=self.part_of,
+            pictures=np.frombuffer(b"".join(self.pictures), np.uint8),
+            sizes=np.array([len(picture) for picture in self.pictures]),
         )
         write_whole(path, buffer.getvalue())
 
@@ -184,8 +202,15 @@ class CopyIndex:
                 names = json.loads(stored["names"].tobytes())
                 if names["format"] != FORMAT:
                     raise ValueError("another format")
-                wholes = stored["wholes"], stored["whole_of"]
-                return cls(names["keys"], names["families"], wholes, (stored["parts"], stored["part_of"]))
+                ends = np.cumsum(stored["sizes"]).tolist()
+                data = stored["pictures"].tobytes()
+                return cls(
+                    names["keys"],
+                    names["families"],
+                    (stored["wholes"].astype(np.float32), stored["whole_of"]),
+                    (stored["parts"].astype(np.float32), stored["part_of"]),
+                    [data[start:end] for start, end in zip([0, *ends], ends, strict=False)],
+                )
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise CopyError(f"The index of training icons {path} cannot be read: build it again.") from error
 
@@ -201,93 +226,33 @@ def threshold(*, cut: bool = False) -> float:
     return float(calibration()["threshold_of_cut" if cut else "threshold"])
 
 
-def _best(
-    vectors: np.ndarray, numbers: np.ndarray, queries: np.ndarray, *, part: bool
-) -> list[tuple[float, int, int, float, bool]]:
-    """(similarity, icon, symmetry, tilt, part) for every row, at its best tilt and symmetry."""
-    similarity, symmetry = ShapeIndex(vectors).similarities(queries, symmetries=True)
-    tilt = similarity.argmax(axis=0)
-    return [
-        (
-            min(1.0, float(similarity[angle, row])),
-            int(numbers[row]),
-            int(symmetry[angle, row]),
-            TILTS[angle],
-            part,
-        )
-        for row, angle in enumerate(tilt.tolist())
-    ]
+def _stacked(vectors: list[tuple[np.ndarray, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Descriptors with something in them and what they belong to, rounded as `save` does."""
+    kept = [(vector, number) for vector, number in vectors if vector.any()]
+    stacked = np.stack([vector for vector, _ in kept]).astype(np.float16)
+    return stacked.astype(np.float32), np.array([number for _, number in kept])
 
 
-def _standing_out(picture: np.ndarray | Image.Image, side: int = SIDE) -> tuple[np.ndarray, bool]:
-    """What stands out from the light ground, cropped, the longer side `side` px: (h, w, 4) uint8, and whether
-    it runs into the border of the picture.
-
-    Transparent pictures are seen on white too: white paint then counts as ground in both that are compared.
-    """
-    if not isinstance(picture, np.ndarray | Image.Image):
-        raise CopyError(f"A picture is needed to compare, not a {type(picture).__name__}.")
-    try:
-        image = (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).convert("RGBA")
-    except (OSError, ValueError, TypeError, SyntaxError) as error:
-        raise CopyError(f"The picture cannot be read ({error}): give a whole PNG.") from error
-    image.thumbnail((2 * side, 2 * side), Image.Resampling.BOX)
-    ground = Image.new("RGBA", image.size, "white")
-    ground.alpha_composite(image)
-    colour = np.asarray(ground)[..., :3].astype(np.int16)
-    drawn = np.abs(colour - _paper(colour)).max(axis=-1) > _FAR
-    if not drawn.any():
-        return np.zeros((1, 1, 4), np.uint8), False
-    rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
-    height, width = drawn.shape
-    cut = bool(rows[0] == 0 or columns[0] == 0 or rows[-1] == height - 1 or columns[-1] == width - 1)
-    window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    rgba = np.dstack([colour, np.where(drawn, 255, 0)]).astype(np.uint8)[window]
-    return np.asarray(_resized(Image.fromarray(rgba, "RGBA"), side)), cut
+def _best_cut(rgba: np.ndarray, cut: Sequence[float], query: np.ndarray) -> float:
+    """Likeness of a picture's part to a descriptor, at the best cut near `cut`: one side after another is
+    moved by less and less."""
+    best, value = list(cut), -1.0
+    for step in (0.05, 0.025):
+        for side in range(4):
+            for move in (0.0, -step, step):
+                tried = [*best[:side], max(0.0, best[side] + move), *best[side + 1 :]]
+                likeness = float(descriptor(remaining(rgba, tried)) @ query)
+                if likeness > value:
+                    best, value = tried, likeness
+    return value
 
 
-def _resized(image: Image.Image, side: int) -> Image.Image:
-    """The longer side at `side` px."""
-    factor = side / max(image.size)
-    size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
-    return image.resize(size, Image.Resampling.BOX if factor < 1 else Image.Resampling.BILINEAR)
+def _packed(rgba: np.ndarray) -> bytes:
+    png = io.BytesIO()
+    Image.fromarray(rgba, "RGBA").save(png, "PNG")
+    return png.getvalue()
 
 
-def _paper(colour: np.ndarray) -> np.ndarray:
-    """The ground's colour: the middle of the border's light pixels, white where there are few."""
-    border = np.concatenate([colour[0], colour[-1], colour[:, 0], colour[:, -1]])
-    light = border[border.min(axis=1) >= 225]
-    return np.median(light, axis=0) if len(light) * 10 >= len(border) else np.full(3, 255.0)
-
-
-def _tilted(rgba: np.ndarray) -> np.ndarray:
-    """Descriptors of the picture at every tilt, in the order of TILTS: (len(TILTS), SIZE)."""
-    image = Image.fromarray(rgba, "RGBA")
-    views = []
-    for tilt in TILTS:
-        turned = image.rotate(tilt, Image.Resampling.BICUBIC, expand=True) if tilt else image
-        box = turned.getchannel("A").point(lambda alpha: 255 * (alpha > 127)).getbbox()
-        views.append(descriptor(np.asarray(_resized(turned.crop(box), SIDE))))
-    return np.stack(views)
-
-
-def _blurred(rgba: np.ndarray) -> list[np.ndarray]:
-    """A cropped picture, blurred on white as much as each of BLURS says, what stands out of it then."""
-    pad = SIDE // 16
-    image = Image.fromarray(rgba, "RGBA")
-    ground = Image.new("RGBA", (image.width + 2 * pad, image.height + 2 * pad), "white")
-    ground.alpha_composite(image, (pad, pad))
-    blurs = [ImageFilter.GaussianBlur(share * SIDE) for share in BLURS]
-    return [_standing_out(ground.convert("RGB").filter(blur))[0] for blur in blurs]
-
-
-def _cut_off(rgba: np.ndarray) -> list[np.ndarray]:
-    """What remains of a cropped picture when each of PARTS is cut off."""
-    height, width = rgba.shape[:2]
-    views = []
-    for top, bottom, left, right in PARTS:
-        rows = slice(round(top * height), round((1 - bottom) * height))
-        view = rgba[rows, round(left * width) : round((1 - right) * width)]
-        if view.size:
-            views.append(view)
-    return views
+def _unpacked(png: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(png)) as image:
+        return np.asarray(image.convert("RGBA"))

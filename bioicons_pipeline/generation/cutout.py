@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.generation import areas
 from bioicons_pipeline.generation.interiors import is_hole, measure_interiors
 
 MIN_SIDE, MAX_SIDE = 16, 8192
@@ -23,7 +23,6 @@ LIGHTEST_PAPER = 200
 """A border darker than this (of 255) in any channel is no paper but part of the picture."""
 REACH = 3
 """Pixels from the paper inwards in which an edge may still be mixed with it."""
-_EIGHT = np.ones((3, 3), dtype=bool)
 _SHIFTS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
 
 
@@ -103,7 +102,7 @@ def matte(rgb: Image.Image) -> Matte:
         return _whole(colour, paper, noise)
     away = np.abs(colour - paper).max(axis=-1)
     limit = max(2.0, noise * 1.15)
-    quiet = away if noise <= 2 else np.abs(ndimage.uniform_filter(colour, (3, 3, 0)) - paper).max(axis=-1)
+    quiet = away if noise <= 2 else np.abs(areas.smoothed(colour) - paper).max(axis=-1)
     blank = (away <= limit) | (quiet <= limit / 2.2) if noise > 2 else away <= limit
     blank, specks = _without_specks(blank, away, limit, noise)
     if blank.all():
@@ -111,9 +110,8 @@ def matte(rgb: Image.Image) -> Matte:
             "Nothing is drawn in the picture, it is all background: try another seed or prompt."
         )
     outer = _outer(blank)
-    areas, labels = measure_interiors(colour, blank & ~outer, outer)
-    holes = [area for area in areas if is_hole(area)]
-    kept = len(areas) - len(holes)
+    inside, labels = measure_interiors(colour, blank & ~outer, outer)
+    holes = [area for area in inside if is_hole(area)]
     empty = outer | np.isin(labels, [area.label for area in holes])
     alpha, ink = _edges(colour, paper, empty, away, max(4.0, limit))
     rgba = np.dstack([ink, alpha * 255])
@@ -125,8 +123,8 @@ def matte(rgb: Image.Image) -> Matte:
         plain=True,
         drawn=round(float(drawn.mean()), 4),
         holes=len(holes),
-        kept_white=kept,
-        undecided=int(sum(area.pixels for area in areas)),
+        kept_white=len(inside) - len(holes),
+        undecided=int(sum(area.pixels for area in inside)),
         specks=specks,
         touches_edge=_touches(drawn),
         box=_box(drawn),
@@ -205,20 +203,20 @@ def _without_specks(
     if noise <= 2:
         return blank, 0
     smallest = max(6, blank.size // 20000)
-    labels, count = ndimage.label(~blank, _EIGHT)
+    labels, count = areas.label(~blank, corners=True)
     index = np.arange(1, count + 1)
-    pixels = ndimage.sum_labels(~blank, labels, index)
-    strongest = ndimage.maximum(away, labels, index) if count else np.zeros(0)
-    weak = (pixels < smallest) & (np.asarray(strongest) < 4 * limit)
+    pixels = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    strongest = areas.largest(away, labels, count)
+    weak = (pixels < smallest) & (strongest < 4 * limit)
     blank = blank | np.isin(labels, index[weak])
-    labels, holes = ndimage.label(blank)
-    pixels = ndimage.sum_labels(blank, labels, np.arange(1, holes + 1))
-    return blank & ~np.isin(labels, np.flatnonzero(pixels < smallest) + 1), int(weak.sum())
+    labels, holes = areas.label(blank)
+    pixels = np.bincount(labels.ravel(), minlength=holes + 1)
+    return blank & ~(pixels < smallest)[labels], int(weak.sum())
 
 
 def _outer(blank: np.ndarray) -> np.ndarray:
     """The paper that reaches the border; neighbours share a side, so a closed line of one pixel holds."""
-    labels, _ = ndimage.label(blank)
+    labels, _ = areas.label(blank)
     border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     return np.isin(labels, border[border > 0])
 
@@ -227,7 +225,7 @@ def _edges(
     colour: np.ndarray, paper: np.ndarray, empty: np.ndarray, away: np.ndarray, tolerance: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Opacity (H, W) 0 to 1 and the colour without paper in it (H, W, 3), from what is surely empty."""
-    band = ~empty & (ndimage.distance_transform_cdt(~empty, "chessboard") <= REACH)
+    band = ~empty & (areas.steps(~empty) <= REACH)
     alpha = np.where(empty, 0.0, 1.0)
     ink = colour.copy()
     rows, columns = np.nonzero(band)

@@ -13,7 +13,8 @@ from functools import cache
 from importlib.resources import files
 
 import numpy as np
-from scipy import ndimage
+
+from bioicons_pipeline.generation import areas
 
 SMALLEST = 0.0005
 """Share of the subject below which an area is kept as paint without a look: a glint, not a window."""
@@ -57,7 +58,7 @@ def measure_interiors(
 
     colour: (H, W, 3) 0 to 255 on white; blank: (H, W) bool, enclosed paper colour; outer: the paper outside.
     """
-    labels, count = ndimage.label(blank)
+    labels, count = areas.label(blank)
     if not count:
         return [], labels
     subject = int((~outer).sum())
@@ -73,16 +74,17 @@ def measure_interiors(
         math.log(len(kept)),
         1 - float(blank.sum()) / subject,
     )
-    to_outer = ndimage.distance_transform_edt(~outer)
-    boxes = ndimage.find_objects(labels)
+    to_outer = areas.distance(~outer)
+    boxes = areas.boxes(labels)
     found = []
     for label in kept:
+        box = boxes[label - 1]
+        assert box is not None
         reach = int(min(_FAR, side / 4)) + 2
         window = tuple(
             slice(max(0, part.start - reach), min(limit, part.stop + reach))
-            for part, limit in zip(boxes[label - 1], blank.shape, strict=True)
+            for part, limit in zip(box, blank.shape, strict=True)
         )
-        box = boxes[label - 1]
         area = (box[0].stop - box[0].start) * (box[1].stop - box[1].start)
         values = _features(
             colour[window], labels[window] == label, (blank | outer)[window], to_outer[window], side
@@ -98,14 +100,14 @@ def _features(
     colour: np.ndarray, mine: np.ndarray, blank: np.ndarray, to_outer: np.ndarray, side: float
 ) -> tuple[float, ...]:
     """(contrast, its square, spread, saturation, roundness, log_to_outer, log_to_blank, nearest)."""
-    grown = ndimage.binary_dilation(mine)
-    ring = ndimage.binary_dilation(grown, iterations=2) & ~ndimage.binary_dilation(grown) & ~blank
+    grown = areas.dilated(mine)
+    ring = areas.dilated(grown, 2) & ~areas.dilated(grown) & ~blank
     around = colour[ring] if ring.any() else np.full((1, 3), 255.0)
     away = (255 - around.min(axis=1)) / 255
     middle = around.mean(axis=0)
-    edge = mine & ~ndimage.binary_erosion(mine)
+    edge = mine & ~areas.eroded(mine)
     other = blank & ~mine
-    gap = ndimage.distance_transform_edt(~other)[edge] if other.any() else np.full(1, _FAR)
+    gap = areas.distance(~other)[edge] if other.any() else np.full(1, _FAR)
     outline = max(1.0, float(edge.sum()))
     return (
         float(away.mean()),

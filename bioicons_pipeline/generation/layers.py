@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
+from bioicons_pipeline.generation.areas import boxes, enclosed, label, smallest
 from bioicons_pipeline.generation.palette import ColourMap, grown
 
 
@@ -46,38 +46,33 @@ def stack(found: ColourMap, overlap: int) -> list[Area]:
 
 def count_areas(found: ColourMap) -> int:
     """How many shapes `stack` would give."""
-    return sum(ndimage.label(found.labels == value)[1] for value in range(1, len(found.colours) + 1))
+    return sum(label(found.labels == value)[1] for value in range(1, len(found.colours) + 1))
 
 
 def _order(found: ColourMap) -> np.ndarray:
     """Colour labels, those first that enclose most: they can hold the others up."""
-    enclosed = np.zeros(len(found.colours))
-    for value, box in enumerate(ndimage.find_objects(found.labels)):
+    inside = np.zeros(len(found.colours))
+    for value, box in enumerate(boxes(found.labels)):
         if box is not None:
             mine = found.labels[box] == value + 1
-            holes, _ = _holes(mine)
-            enclosed[value] = int((holes > 0).sum()) + int(mine.sum())
-    return np.argsort(-enclosed, kind="stable") + 1
-
-
-def _holes(mask: np.ndarray) -> tuple[np.ndarray, int]:
-    """Labels of what a mask encloses, 0 elsewhere, and the highest label."""
-    pieces, count = ndimage.label(~np.pad(mask, 1))
-    return np.where(pieces == pieces[0, 0], 0, pieces)[1:-1, 1:-1], count
+            holes, _ = enclosed(mine)
+            inside[value] = int((holes > 0).sum()) + int(mine.sum())
+    return np.argsort(-inside, kind="stable") + 1
 
 
 def _areas(ranks: np.ndarray, mine: int, colour: int, overlap: int) -> Iterator[Area]:
     """The connected areas of one rank, largest first."""
-    pieces, _ = ndimage.label(ranks == mine)
+    pieces, _ = label(ranks == mine)
     found = []
-    for number, box in enumerate(ndimage.find_objects(pieces), start=1):
+    for number, box in enumerate(boxes(pieces), start=1):
+        assert box is not None
         top, left = max(0, box[0].start - overlap), max(0, box[1].start - overlap)
         window = (slice(top, box[0].stop + overlap), slice(left, box[1].stop + overlap))
         under, above = pieces[window] == number, ranks[window] > mine
-        holes, count = _holes(under)
+        holes, count = enclosed(under)
         if holes.any():
             numbers = np.arange(1, count + 1)
-            whole = np.asarray(ndimage.minimum(above, holes, numbers)) > 0
+            whole = smallest(above, holes, count) > 0
             whole &= np.isin(numbers, holes)
             own, under = under, under | np.isin(holes, numbers[whole])
         else:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
+
+from bioicons_pipeline.generation.areas import label, nearest, steps
 
 FAINT = 8
 """Alpha (of 255) up to which a pixel counts as empty."""
@@ -40,7 +41,7 @@ def flat_colour(rgba: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     alpha = rgba[..., 3].astype(np.float32) / 255
     some = rgba[..., 3] > FAINT
-    inside = ndimage.distance_transform_cdt(np.pad(some, 1), "chessboard")[1:-1, 1:-1] > 2
+    inside = steps(np.pad(some, 1))[1:-1, 1:-1] > 2
     colour = rgba[..., :3].astype(np.float32)
     colour = np.where(inside[..., None], colour * alpha[..., None] + 255 * (1 - alpha[..., None]), colour)
     drawn = inside | (alpha >= 0.5)
@@ -51,7 +52,7 @@ def _spread(colour: np.ndarray, known: np.ndarray) -> np.ndarray:
     """`colour` with every pixel outside `known` taken from the nearest one inside."""
     if known.all() or not known.any():
         return colour
-    rows, columns = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+    rows, columns = nearest(known)
     return colour[rows, columns]
 
 
@@ -200,7 +201,7 @@ def without_speckles(found: ColourMap, smallest: int) -> tuple[ColourMap, int]:
     labels, removed = found.labels.copy(), 0
     small = np.zeros(labels.shape, dtype=bool)
     for value in range(len(found.colours) + 1):
-        pieces, count = ndimage.label(labels == value)
+        pieces, count = label(labels == value)
         if count:
             few = np.bincount(pieces.ravel(), minlength=count + 1) < smallest
             few[0] = False

@@ -27,7 +27,7 @@ MAX_SHAPES, MAX_BYTES = 300, 150_000
 """Default budgets; 150 kB is what upstream asks of contributions."""
 WORKING_SIDE = 1024
 """Pictures are traced at about this many pixels, enlarged by at most four times."""
-TOLERANCE = 3.0
+TOLERANCE = 4.0
 """Levels, of 255 in the mean over what is drawn, that flat colours may be off the picture: there is no more
 detail than that needs."""
 SPECKLE_PIXELS = 3
@@ -51,12 +51,12 @@ class Detail:
 
 
 STEPS = (
-    Detail(32, 4.0, 4, 6.0),
-    Detail(28, 5.5, 6, 7.0),
-    Detail(24, 7.0, 8, 8.0),
-    Detail(20, 9.0, 14, 8.0),
-    Detail(16, 11.0, 24, 8.0),
-    Detail(12, 14.0, 40, 8.0),
+    Detail(24, 5.0, 16, 8.0),
+    Detail(20, 7.0, 20, 8.0),
+    Detail(18, 8.5, 24, 8.0),
+    Detail(16, 10.0, 30, 8.0),
+    Detail(14, 12.0, 40, 8.0),
+    Detail(12, 14.0, 56, 8.0),
     Detail(8, 18.0, 80, 10.0),
     Detail(5, 24.0, 200, 10.0),
     Detail(3, 30.0, 500, 10.0),

@@ -7,8 +7,76 @@ as well: a check on a partitioned asset keeps only its latest result.
 import dagster as dg
 
 from bioicons_pipeline.orchestration.assets.icon_dataset import library_icon_dataset
-from bioicons_pipeline.orchestration.assets.lora_weights import library_lora_weights
+from bioicons_pipeline.orchestration.assets.icon_manifest import icon_manifest
+from bioicons_pipeline.orchestration.assets.lora_weights import library_lora_weights, lora_weights
 from bioicons_pipeline.orchestration.resources import ArtifactStore, Base, UpstreamLibrary
+
+SHOWN = 20
+"""Rows that a check names; it counts all."""
+
+
+def _verdict(found: list[str], what: str) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=not found, metadata={what: found[:SHOWN], "count": len(found)})
+
+
+@dg.asset_check(asset=icon_manifest, blocking=True)
+def no_icon_outside_the_preset(artifacts: ArtifactStore, upstream: UpstreamLibrary) -> dg.AssetCheckResult:
+    """No icon is included whose licence the preset does not allow, over all categories."""
+    from bioicons_pipeline.library import findings
+    from bioicons_pipeline.library.licences import policy_for
+    from bioicons_pipeline.orchestration.stages.manifest import whole_manifest
+
+    policy = policy_for(upstream.licence_preset)
+    return _verdict(findings.outside_preset(whole_manifest(artifacts.open()), policy), "outside the preset")
+
+
+@dg.asset_check(asset=icon_manifest, blocking=True)
+def no_duplicate_id(artifacts: ArtifactStore) -> dg.AssetCheckResult:
+    """No two icons share an icon_id."""
+    from bioicons_pipeline.library import findings
+    from bioicons_pipeline.orchestration.stages.manifest import whole_manifest
+
+    return _verdict(findings.duplicate_ids(whole_manifest(artifacts.open())), "sharing an icon_id")
+
+
+@dg.asset_check(asset=icon_manifest, blocking=True)
+def every_included_icon_has_its_credit(artifacts: ArtifactStore) -> dg.AssetCheckResult:
+    """Every included icon has author, licence and source link."""
+    from bioicons_pipeline.library import findings
+    from bioicons_pipeline.orchestration.stages.manifest import whole_manifest
+
+    return _verdict(findings.without_credit(whole_manifest(artifacts.open())), "without credit")
+
+
+@dg.asset_check(asset=icon_manifest, blocking=True)
+def no_family_is_torn(artifacts: ArtifactStore) -> dg.AssetCheckResult:
+    """No family of look-alikes is on both sides of the split."""
+    from bioicons_pipeline.library import findings
+    from bioicons_pipeline.orchestration.stages.manifest import whole_manifest
+
+    return _verdict(findings.torn_families(whole_manifest(artifacts.open())), "torn families")
+
+
+def _still_published(artifacts: ArtifactStore, base: Base, library: bool) -> dg.AssetCheckResult:
+    from bioicons_pipeline.orchestration.stages.weights import ref_name
+    from bioicons_pipeline.orchestration.stages.withdrawn import out_of_date
+
+    found = out_of_date(artifacts.open(), (ref_name(base.resolve(artifacts.cache)),), library=library)
+    return dg.AssetCheckResult(
+        passed=not found, severity=dg.AssetCheckSeverity.WARN, metadata={"out of date": found}
+    )
+
+
+@dg.asset_check(asset=lora_weights)
+def trained_icons_are_still_published(artifacts: ArtifactStore, base: Base) -> dg.AssetCheckResult:
+    """No adapter was trained on an icon that upstream or the rules have withdrawn since; names them."""
+    return _still_published(artifacts, base, library=False)
+
+
+@dg.asset_check(asset=library_lora_weights, name="trained_icons_are_still_published")
+def library_trained_icons_are_still_published(artifacts: ArtifactStore, base: Base) -> dg.AssetCheckResult:
+    """The same of the library-wide adapter."""
+    return _still_published(artifacts, base, library=True)
 
 
 @dg.asset_check(asset=library_icon_dataset, blocking=True)
@@ -49,4 +117,16 @@ def fixed_noise_loss_fell(artifacts: ArtifactStore, base: Base) -> dg.AssetCheck
     )
 
 
-ALL_CHECKS = [every_licence_is_in_the_preset, no_family_on_both_sides, fixed_noise_loss_fell]
+OUT_OF_DATE = [trained_icons_are_still_published, library_trained_icons_are_still_published]
+"""Asked again whenever the manifest moved, not only when an adapter is trained."""
+
+ALL_CHECKS = [
+    no_icon_outside_the_preset,
+    no_duplicate_id,
+    every_included_icon_has_its_credit,
+    no_family_is_torn,
+    *OUT_OF_DATE,
+    every_licence_is_in_the_preset,
+    no_family_on_both_sides,
+    fixed_noise_loss_fell,
+]

@@ -1,6 +1,7 @@
 """From a git history of real icons to a LoRA file and a grid, through the command line."""
 
 import json
+import subprocess
 
 import pandas as pd
 import pytest
@@ -93,3 +94,32 @@ def test_what_was_rendered_is_what_the_browser_shows(finished, tmp_path):
     assert len(rows) >= 10 and (rows["theirs"] == "drawn").all() and (rows["ours"] == "drawn").all()
     assert rows["difference"].mean() < 2 and not rows["differs"].any()
     assert f"{len(rows)} of {len(rows)} icons compared" in done.stdout
+
+
+def test_an_adapter_is_out_of_date_when_an_icon_of_its_is_deleted_upstream(
+    finished, slice_of_the_library, tmp_path
+):
+    """Upstream deletes an icon: it leaves manifest and dataset, and the LoRA is named, with the icon."""
+    data, before, _ = finished
+    assert "OUT OF DATE" not in before.stdout
+    shard = pd.read_parquet(
+        next((data / "outputs" / "Animals" / "dataset" / "data").glob("train-*.parquet")),
+        columns=["name", "author", "source_url"],
+    )
+    gone = shard.iloc[0]
+    clone = tmp_path / "upstream"
+    git = ["git", "-C", str(clone), "-c", "user.name=test", "-c", "user.email=test@example.org"]
+    subprocess.run(["git", "clone", "--quiet", str(slice_of_the_library), str(clone)], check=True)
+    (path,) = (clone / "static" / "icons").glob(f"*/Animals/*/{gone['name']}.svg")
+    path.unlink()
+    subprocess.run([*git, "commit", "--quiet", "--all", "-m", "delete an icon"], check=True)
+    arguments = ("run", "--source", str(clone), "--category", "Animals", "--size", "128")
+    done = bioicons(*arguments, "--until", "icon_dataset", data=data)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("OUT OF DATE")]
+    assert "Animals on flux-tiny" in line and "deleted upstream" in line
+    assert f"{gone['name']} by {gone['author']}" in line
+    again = pd.read_parquet(
+        next((data / "outputs" / "Animals" / "dataset" / "data").glob("train-*.parquet")), columns=["name"]
+    )
+    assert gone["name"] not in set(again["name"])

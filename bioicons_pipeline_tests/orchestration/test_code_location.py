@@ -83,6 +83,12 @@ def test_jobs_schedules_and_checks(repository):
     }
     checks = {key.to_user_string() for key in repository.asset_graph.asset_check_keys}
     assert checks == {
+        "icon_manifest:every_included_icon_has_its_credit",
+        "icon_manifest:no_duplicate_id",
+        "icon_manifest:no_family_is_torn",
+        "icon_manifest:no_icon_outside_the_preset",
+        "library/lora_weights:trained_icons_are_still_published",
+        "lora_weights:trained_icons_are_still_published",
         "library/icon_dataset:every_licence_is_in_the_preset",
         "library/icon_dataset:no_family_on_both_sides",
         "library/lora_weights:fixed_noise_loss_fell",
