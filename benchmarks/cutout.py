@@ -3,8 +3,10 @@
     python benchmarks/cutout.py path/to/bioicons [--manifest FILE] [--icons N] [--size PX] [--fit]
 
 Every icon is rendered on white and with its alpha. `iou`: of the opaque pixels (alpha over one half), over
-all pixels; `iou_decidable`: without the paper-coloured areas that are enclosed by the subject, which a
-picture on white does not decide (they are counted under `undecided`); `soft_iou`: sum of the smaller over
+all pixels; `iou_drawn`: of the pixels that are drawn at all (alpha over 8 of 255): a half-transparent paint
+looks on white like an opaque lighter one, which no cut-out can tell; `..._decidable`: without the
+paper-coloured areas that are enclosed by the subject, which a picture on white does not decide either (they
+are counted under `undecided`); `soft_iou`: sum of the smaller over
 sum of the larger alpha; `edge_error`: mean distance of the alpha (0 to 1) within two pixels of the true
 outline; `fringe`: the same region laid on black, mean difference to the true icon on black, 0 to 255.
 `as_diffusion` is the same after what a diffusion model does to a picture: softened, paper at 250 with a slow
@@ -27,6 +29,8 @@ from scipy import ndimage
 
 from bioicons_pipeline.generation import cutout, interiors
 
+DRAWN = 8 / 255
+"""Alpha above which a pixel counts as drawn, as in the library's own measures."""
 RESULTS = Path(__file__).parent / "results" / "cutout.json"
 
 
@@ -64,6 +68,8 @@ def compare(alpha: np.ndarray, true: np.ndarray, aside: np.ndarray) -> dict[str,
     return {
         "iou": iou(opaque, real),
         "iou_decidable": iou(opaque & ~aside, real & ~aside),
+        "iou_drawn": iou(alpha > DRAWN, true > DRAWN),
+        "iou_drawn_decidable": iou((alpha > DRAWN) & ~aside, (true > DRAWN) & ~aside),
         "soft_iou": float(np.minimum(alpha, true).sum() / np.maximum(alpha, true).sum()),
         "edge_error": float(np.abs(alpha - true)[near].mean()) if near.any() else float("nan"),
     }
