@@ -8,7 +8,7 @@ import dagster as dg
 
 from bioicons_pipeline.orchestration.assets.icon_dataset import library_icon_dataset
 from bioicons_pipeline.orchestration.assets.icon_manifest import icon_manifest
-from bioicons_pipeline.orchestration.assets.lora_weights import library_lora_weights, lora_weights
+from bioicons_pipeline.orchestration.assets.lora_weights import library_lora_weights
 from bioicons_pipeline.orchestration.resources import ArtifactStore, Base, UpstreamLibrary
 
 SHOWN = 20
@@ -57,26 +57,21 @@ def no_family_is_torn(artifacts: ArtifactStore) -> dg.AssetCheckResult:
     return _verdict(findings.torn_families(whole_manifest(artifacts.open())), "torn families")
 
 
-def _still_published(artifacts: ArtifactStore, base: Base, library: bool) -> dg.AssetCheckResult:
+@dg.asset_check(asset=icon_manifest)
+def no_adapter_is_out_of_date(artifacts: ArtifactStore, base: Base) -> dg.AssetCheckResult:
+    """No adapter was trained on an icon that upstream or the rules have withdrawn since; names them.
+
+    It stands at the manifest, not at the adapters: it is asked whenever an icon may have gone.
+    """
     from bioicons_pipeline.orchestration.stages.weights import ref_name
     from bioicons_pipeline.orchestration.stages.withdrawn import out_of_date
+    from bioicons_pipeline.training.base_models import REGISTRY
 
-    found = out_of_date(artifacts.open(), (ref_name(base.resolve(artifacts.cache)),), library=library)
+    folder = () if base.name in REGISTRY else (ref_name(base.resolve(artifacts.cache)),)
+    found = out_of_date(artifacts.open(), folder)
     return dg.AssetCheckResult(
         passed=not found, severity=dg.AssetCheckSeverity.WARN, metadata={"out of date": found}
     )
-
-
-@dg.asset_check(asset=lora_weights)
-def trained_icons_are_still_published(artifacts: ArtifactStore, base: Base) -> dg.AssetCheckResult:
-    """No adapter was trained on an icon that upstream or the rules have withdrawn since; names them."""
-    return _still_published(artifacts, base, library=False)
-
-
-@dg.asset_check(asset=library_lora_weights, name="trained_icons_are_still_published")
-def library_trained_icons_are_still_published(artifacts: ArtifactStore, base: Base) -> dg.AssetCheckResult:
-    """The same of the library-wide adapter."""
-    return _still_published(artifacts, base, library=True)
 
 
 @dg.asset_check(asset=library_icon_dataset, blocking=True)
@@ -117,15 +112,12 @@ def fixed_noise_loss_fell(artifacts: ArtifactStore, base: Base) -> dg.AssetCheck
     )
 
 
-OUT_OF_DATE = [trained_icons_are_still_published, library_trained_icons_are_still_published]
-"""Asked again whenever the manifest moved, not only when an adapter is trained."""
-
 ALL_CHECKS = [
     no_icon_outside_the_preset,
     no_duplicate_id,
     every_included_icon_has_its_credit,
     no_family_is_torn,
-    *OUT_OF_DATE,
+    no_adapter_is_out_of_date,
     every_licence_is_in_the_preset,
     no_family_on_both_sides,
     fixed_noise_loss_fell,

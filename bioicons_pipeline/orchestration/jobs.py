@@ -2,8 +2,6 @@
 
 import dagster as dg
 
-from bioicons_pipeline.orchestration.checks import OUT_OF_DATE
-
 refresh_library = dg.define_asset_job(
     "refresh_library",
     selection=dg.AssetSelection.assets("svg_snapshot"),
@@ -11,8 +9,7 @@ refresh_library = dg.define_asset_job(
 )
 build_datasets = dg.define_asset_job(
     "build_datasets",
-    selection=dg.AssetSelection.assets("icon_manifest", "rasterized_icons", "icon_captions", "icon_dataset")
-    | dg.AssetSelection.checks(*OUT_OF_DATE),
+    selection=dg.AssetSelection.assets("icon_manifest", "rasterized_icons", "icon_captions", "icon_dataset"),
     description="From manifest to dataset, for one category or, as one run, for many.",
 )
 build_library_dataset = dg.define_asset_job(

@@ -16,13 +16,10 @@ from bioicons_pipeline.store.names import ALL
 from bioicons_pipeline.training.base_models import REGISTRY
 
 
-def out_of_date(
-    store: Store, bases: tuple[str, ...] = (), *, library: bool | None = None
-) -> dict[str, list[str]]:
+def out_of_date(store: Store, bases: tuple[str, ...] = ()) -> dict[str, list[str]]:
     """`<category> on <base>` → `<name> by <author>: <reason>` of each withdrawn icon that it was trained on.
 
-    bases: names of bases beside those of the registry; library: only the library-wide adapters (True), only
-    those of categories (False), or all. Adapters without a withdrawn icon are not in it.
+    bases: names of bases beside those of the registry. Adapters without a withdrawn icon are not in it.
     Raises:
         MissingInputError: there is no manifest yet.
     """
@@ -31,7 +28,7 @@ def out_of_date(
     for base in sorted({*REGISTRY, *bases}):
         for partition, ref in store.list_refs(WEIGHTS, base).items():
             dataset = (ref.info or {}).get("dataset_version")
-            if dataset is None or (library is not None and library != (partition == ALL)):
+            if dataset is None:  # not trained: too few icons
                 continue
             icons = _icons(store, store.version(str(dataset)))
             used = dict(zip(icons["icon_id"].astype(str), icons["spdx"].astype(str), strict=True))
