@@ -33,8 +33,12 @@ def without_credit(frame: pd.DataFrame) -> list[str]:
 
 def torn_families(frame: pd.DataFrame) -> list[str]:
     """family_ids with icons on both sides of the split."""
-    included = _included(frame)
-    sides = included.groupby("family_id")["split"].nunique()
+    return torn(_included(frame))
+
+
+def torn(icons: pd.DataFrame) -> list[str]:
+    """The same of rows that are all in use, a dataset's for instance; columns `family_id` and `split`."""
+    sides = icons.groupby("family_id")["split"].nunique()
     return sorted(str(family) for family in sides[sides > 1].index)
 
 

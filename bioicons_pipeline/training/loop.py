@@ -118,11 +118,7 @@ class Loop:
 
     def resume(self, path: Path) -> None:
         """Go on from the checkpoint in `path`; see `load_checkpoint` for what is refused."""
-        read = checkpoints.load_checkpoint(path, self.identity)
-        self.set_tensors(read.weights)
-        if self.mean is not None:
-            for name, value in self.mean.items():
-                value.copy_(read.mean[name])
+        read = self.resume_weights(path)
         checkpoints.load_optimizer(self.optimizer, self.names, read.optimizer)
         checkpoints.load_rng(read.rng)
         self.state = read.state
@@ -242,10 +238,11 @@ class Loop:
             return best
         return self.state.step
 
-    def resume_weights(self, path: Path) -> None:
+    def resume_weights(self, path: Path) -> Checkpoint:
         """Weights and running mean of the checkpoint in `path`, without its place in the run."""
         read = checkpoints.load_checkpoint(path, self.identity)
         self.set_tensors(read.weights)
         if self.mean is not None:
             for name, value in self.mean.items():
                 value.copy_(read.mean[name])
+        return read

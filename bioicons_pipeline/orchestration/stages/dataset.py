@@ -15,6 +15,7 @@ import pandas as pd
 
 from bioicons_pipeline.captioning import GRAMMAR_VERSION, TRIGGER
 from bioicons_pipeline.dataset import DatasetInfo, DatasetRow, write_card, write_shards
+from bioicons_pipeline.library.findings import torn
 from bioicons_pipeline.library.licences import policy_for
 from bioicons_pipeline.orchestration.stages.base import (
     CAPTIONS,
@@ -205,6 +206,4 @@ def licences_outside(store: Store, category: str | None, preset: str) -> list[st
 
 def torn_families(store: Store, category: str | None) -> list[str]:
     """family_ids in the current dataset with icons both in training and held out."""
-    frame = _columns(store, category, ["family_id"])
-    sides = frame.groupby("family_id")["split"].nunique()
-    return sorted(sides[sides > 1].index)
+    return torn(_columns(store, category, ["family_id"]))

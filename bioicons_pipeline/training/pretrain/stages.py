@@ -75,7 +75,7 @@ class Trained:
 def train_all(recipe: Recipe, work: Path, *, quiet: bool = False, until: str | None = None) -> Trained | None:
     """Run every stage that is not done yet; a stage that was killed goes on from its last checkpoint.
 
-    until: stop after this stage (`icons`, `text`, `autoencoder`, `flow`), and return None.
+    until: stop after `icons`, `text` or `autoencoder`, and return None; `flow`: without guidance.
     Raises:
         TrainingError: the sets cannot be fetched, or a loss is not finite.
     """
