@@ -8,11 +8,14 @@ sees an encoder or a picture.
 from __future__ import annotations
 
 import math
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -34,8 +37,27 @@ def batches(source: torch.utils.data.Dataset[Any], first: int, last: int, worker
         collate_fn=lambda batch: batch,
         # torch draws a seed for its workers from a generator: not from the global one
         generator=torch.Generator().manual_seed(0),
+        worker_init_fn=_quiet_reader,
     )
     return iter(loader)
+
+
+def _quiet_reader(_: int) -> None:
+    """A reader ends when the trainer does, and says nothing of it.
+
+    Ctrl-C reaches the whole process group: the trainer answers it. A trainer that stops or is killed drops
+    the connection over which torch hands it a tensor, and the reader's server thread would print a
+    traceback of that to the user's terminal. What goes wrong with a batch travels to the trainer with the
+    batch, not this way.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    shown = sys.excepthook
+
+    def excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not isinstance(error, (ConnectionError, EOFError)):
+            shown(kind, error, trace)
+
+    sys.excepthook = excepthook
 
 
 def learning_rate(config: LoopConfig, step: int) -> float:
@@ -81,6 +103,8 @@ class Loop:
             betas=(self.config.adam_beta1, self.config.adam_beta2),
             eps=self.config.adam_epsilon,
             weight_decay=self.config.weight_decay,
+            # one pass over each parameter: 5 times the speed of the update, where torch has it
+            fused=self.device.type in ("cpu", "cuda"),
         )
         self.mean: dict[str, Tensor] | None = None
         if self.config.ema_decay:

@@ -6,16 +6,12 @@ Belongs here: the command line. Run it again after an interruption: it goes on w
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.training.pretrain.recipe import RECIPES
-
-# threads that spin while they wait for one another cost a busy machine most of its time
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,7 +1,7 @@
 """Every number of flux-nano: shapes and the three trainings, in one typed object. No torch here.
 
 Belongs here: what decides the result. Does not belong here: how it is used. Two recipes: `cpu` is what
-two cores do within 100 minutes, `gpu` is larger and longer.
+two cores do within about two hours, `gpu` is larger and longer.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class FlowConfig(LoopConfig):
         default=0.1, ge=0, le=1, description="Share of samples trained without caption, for guidance."
     )
     t5_lengths: tuple[int, ...] = Field(
-        default=(20, 40),
-        description="T5 tokens of a batch: short captions need few, and a LoRA's captions are long.",
+        default=(14, 40),
+        description="T5 tokens of a batch: few for what precedes the fixed phrases, all for a LoRA.",
     )
     long_share: float = Field(default=0.15, ge=0, le=1, description="Share of batches at the longest length.")
     compile: bool = Field(default=False, description="torch.compile the repeated blocks; changes no number.")
@@ -85,7 +85,7 @@ RECIPES: dict[str, Recipe] = {
             eval_every=500, checkpoint_every=500,
         ),
         flow=FlowConfig(
-            **_COMMON, steps=7500, batch_size=32, learning_rate=1e-3, warmup_steps=150, weight_decay=0.01,
+            **_COMMON, steps=5500, batch_size=32, learning_rate=1e-3, warmup_steps=150, weight_decay=0.01,
             adam_beta2=0.98, ema_decay=0.998, eval_every=500, checkpoint_every=250,
         ),
         guidance=GuidanceConfig(

@@ -45,6 +45,7 @@ from bioicons_pipeline.training.pretrain.icons import BaseIcons, load_icons
 from bioicons_pipeline.training.pretrain.recipe import Recipe
 from bioicons_pipeline.training.pretrain.sets import SOURCES
 from bioicons_pipeline.training.pretrain.text import (
+    STAGE_LENGTH,
     Student,
     TextBatches,
     TextLoop,
@@ -175,7 +176,7 @@ def _text(
     runner.identities["text"] = identity
     heldout = np.arange(len(texts)) % 40 == 0
     trained = [text for text, out in zip(texts, heldout, strict=True) if not out]
-    length = runner.recipe.flow.t5_lengths[0]
+    length = STAGE_LENGTH
     held = TextBatches(
         [texts[i] for i in np.flatnonzero(heldout)], targets[heldout], tokenized, config, length
     )
