@@ -108,13 +108,11 @@ def main() -> None:
         size, options.steps, options.guidance, RECIPES[options.recipe].flow.t5_lengths[0]
     )
     prompts = [f"a {word}, isolated on a white background" for word in words]
-    sample(pipeline, prompts[:1], [SEED], settings, with_lora=False)  # warm
+    sample(pipeline, prompts[:1], [SEED], settings)  # warm
     started = time.perf_counter()
-    pictures = sample(pipeline, prompts[:16], range(SEED, SEED + 16), settings, with_lora=False)
+    pictures = sample(pipeline, prompts[:16], range(SEED, SEED + 16), settings)
     speed = {"sixteen_icons_s": round(time.perf_counter() - started, 2), "steps": options.steps}
-    pictures += sample(
-        pipeline, prompts[16:], range(SEED + 16, SEED + len(prompts)), settings, with_lora=False
-    )
+    pictures += sample(pipeline, prompts[16:], range(SEED + 16, SEED + len(prompts)), settings)
     found = binding(words, [shape_and_colour(np.asarray(picture)) for picture in pictures], known, vectors)
     # the same question about pictures that were drawn for another word: what chance gives in practice
     turned = words[len(words) // 2 :] + words[: len(words) // 2]

@@ -17,6 +17,8 @@ from rich.markup import escape
 
 from bioicons_pipeline import __version__
 from bioicons_pipeline.cli_dataset import export_app, publish_app
+from bioicons_pipeline.cli_generate import generate, review
+from bioicons_pipeline.cli_search import search
 from bioicons_pipeline.cli_verify import verify
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.settings import get_settings
@@ -190,6 +192,9 @@ def gallery(
 
 
 app.command()(verify)
+app.command()(search)
+app.command()(generate)
+app.command()(review)
 
 
 def _run(options) -> None:

@@ -28,7 +28,8 @@ class GridRow:
 
 
 @lru_cache(maxsize=8)
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """The font of all pictures with words on them."""
     import matplotlib  # only for the fonts in its package data
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
@@ -59,25 +60,25 @@ def compose(rows: Sequence[GridRow], columns: Sequence[str], title: str, footer:
     width = LABEL + len(columns) * (CELL + PAD) + PAD
     picture = Image.new("RGB", (width, head + len(rows) * (CELL + PAD) + foot), "white")
     draw = ImageDraw.Draw(picture)
-    draw.text((PAD, 12), title, fill=INK, font=_font(18, bold=True))
+    draw.text((PAD, 12), title, fill=INK, font=font(18, bold=True))
     for column, name in enumerate(columns):
         x = LABEL + column * (CELL + PAD) + CELL // 2
-        draw.text((x, head - 14), name, fill=FAINT, font=_font(14), anchor="ms")
+        draw.text((x, head - 14), name, fill=FAINT, font=font(14), anchor="ms")
     for index, row in enumerate(rows):
         y = head + index * (CELL + PAD)
         draw.line((PAD, y - PAD // 2, width - PAD, y - PAD // 2), fill=LINE)
-        for number, line in enumerate(_wrap(row.label, _font(14), LABEL - 3 * PAD)):
-            draw.text((PAD, y + 6 + 19 * number), line, fill=INK, font=_font(14))
-        draw.text((PAD, y + CELL - 20), row.note, fill=FAINT, font=_font(12))
+        for number, line in enumerate(_wrap(row.label, font(14), LABEL - 3 * PAD)):
+            draw.text((PAD, y + 6 + 19 * number), line, fill=INK, font=font(14))
+        draw.text((PAD, y + CELL - 20), row.note, fill=FAINT, font=font(12))
         for column, image in enumerate(row.images):
             x = LABEL + column * (CELL + PAD)
             if image is None:
-                draw.text((x + CELL // 2, y + CELL // 2), "–", fill=LINE, font=_font(24), anchor="mm")
+                draw.text((x + CELL // 2, y + CELL // 2), "–", fill=LINE, font=font(24), anchor="mm")
                 continue
             # Small images are enlarged by whole pixels: blurring would hide what the model drew.
             small = image.width < CELL
             resample = Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS
             picture.paste(image.convert("RGB").resize((CELL, CELL), resample), (x, y))
     if footer:
-        draw.text((PAD, picture.height - 26), footer, fill=FAINT, font=_font(11))
+        draw.text((PAD, picture.height - 26), footer, fill=FAINT, font=font(11))
     return picture

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from bioicons_pipeline.training.base_models import BaseModel
 
-WEIGHTS_NAME = "pytorch_lora_weights.safetensors"
-
 
 class GenerationError(BioiconsError):
     """Sampling cannot start or cannot go on."""
@@ -33,21 +31,23 @@ class SamplingSettings:
 
     size: side in px, a multiple of 16 (VAE factor 8, patches of 2); steps: denoising steps;
     guidance: the distilled guidance given to the model; max_sequence_length: T5 tokens, the same as in
-    training; lora_scale: strength of the adapter, 0 to 2.
+    training; batch: images that are sampled together, which changes them by rounding at most.
     """
 
     size: int = 1024
     steps: int = 28
     guidance: float = 3.5
     max_sequence_length: int = 512
-    lora_scale: float = 1.0
+    batch: int = 1
 
 
-def load_pipeline(base: BaseModel, lora: Path | None = None) -> Any:
-    """A `FluxPipeline` of `base` on the best device there is, with the adapter file `lora` if given.
+def load_pipeline(base: BaseModel, adapters: Sequence[Path] = ()) -> Any:
+    """A `FluxPipeline` of `base` on the best device there is, with the adapter files.
+
+    On a GPU in bf16: whole where it fits, else one part after another, else one layer after another (slow).
 
     Raises:
-        GenerationError: the adapter file is damaged or belongs to another base.
+        GenerationError: an adapter file is damaged or belongs to another base.
     """
     # OpenMP threads that spin while they wait cost a busy CPU ten times the time (measured on two cores
     # beside other work: 13.3 s against 1.4 s for two images of flux-tiny). Read when torch is loaded.
@@ -55,25 +55,51 @@ def load_pipeline(base: BaseModel, lora: Path | None = None) -> Any:
     import torch
     from diffusers import FluxPipeline
 
+    from bioicons_pipeline.quiet import quieten_libraries
+
+    quieten_libraries()
     cuda = torch.cuda.is_available()
     dtype = torch.bfloat16 if cuda else torch.float32
     pipeline = FluxPipeline.from_pretrained(
         base.path, revision=base.revision, torch_dtype=dtype, use_safetensors=True
     )
     pipeline.set_progress_bar_config(disable=True)
-    if lora is not None:
+    for number, path in enumerate(adapters):
         try:
-            pipeline.load_lora_weights(str(lora.parent), weight_name=lora.name, adapter_name="bioicons")
+            pipeline.load_lora_weights(
+                str(path.parent), weight_name=path.name, adapter_name=_adapter_name(number)
+            )
         except Exception as error:  # diffusers, peft and safetensors raise types of their own here
             raise GenerationError(
-                f"The adapter {lora} does not load into {base.name} ({type(error).__name__}: "
+                f"The adapter {path} does not load into {base.name} ({type(error).__name__}: "
                 f"{str(error).splitlines()[0][:200]}): use an adapter that was trained on this base."
             ) from error
-    if cuda and torch.cuda.mem_get_info()[1] < 40 * 2**30:
-        pipeline.enable_model_cpu_offload()
-    elif cuda:
-        pipeline.to("cuda")
+    if cuda:
+        _place(pipeline, torch.cuda.mem_get_info()[1])
     return pipeline
+
+
+def _place(pipeline: Any, memory: int) -> None:
+    """Put the pipeline where `memory` bytes allow (FLUX.1-dev in bf16: 34 GB, its transformer 24)."""
+    needed = sum(_bytes(part) for part in pipeline.components.values())
+    largest = max(_bytes(part) for part in pipeline.components.values())
+    room = 4 * 2**30  # activations at 1024 px, and what the driver takes
+    if memory >= needed + room:
+        pipeline.to("cuda")
+    elif memory >= largest + room:
+        pipeline.enable_model_cpu_offload()
+    else:
+        pipeline.enable_sequential_cpu_offload()
+
+
+def _bytes(part: Any) -> int:
+    """Size of a component's parameters; 0 for schedulers and tokenizers."""
+    parameters = getattr(part, "parameters", None)
+    return sum(value.numel() * value.element_size() for value in parameters()) if parameters else 0
+
+
+def _adapter_name(number: int) -> str:
+    return f"bioicons{number}"
 
 
 def sample(
@@ -82,39 +108,68 @@ def sample(
     seeds: Sequence[int],
     settings: SamplingSettings,
     *,
-    with_lora: bool,
+    scales: Sequence[float] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Image.Image]:
     """One RGB image of `settings.size` squared per prompt and seed.
 
+    scales: strength of each adapter that the pipeline was loaded with, in that order; empty: the base alone.
+    progress: called with denoising steps done and to do.
     Raises:
-        GenerationError: as many seeds as prompts are needed; the size is no multiple of 16.
+        GenerationError: as many seeds as prompts, and scales as adapters are needed; a setting out of range.
     """
     import torch
 
+    check_settings(settings)
     if len(prompts) != len(seeds):
         raise GenerationError(f"{len(prompts)} prompts and {len(seeds)} seeds: give one seed per prompt.")
-    if settings.size % 16 or settings.size <= 0:
-        raise GenerationError(f"Size {settings.size} px is no multiple of 16: use e.g. 64, 512 or 1024.")
-    if pipeline.get_list_adapters():
-        pipeline.enable_lora() if with_lora else pipeline.disable_lora()
-        if with_lora:
-            pipeline.set_adapters(["bioicons"], [settings.lora_scale])
-    elif with_lora:
-        raise GenerationError("No adapter is loaded: give the pipeline one or sample without it.")
-    images = []
-    for index, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
+    loaded = {name for names in pipeline.get_list_adapters().values() for name in names}
+    if scales and len(loaded) != len(scales):
+        raise GenerationError(f"{len(scales)} scales for {len(loaded)} loaded adapters: give one for each.")
+    if scales:
+        pipeline.enable_lora()
+        pipeline.set_adapters([_adapter_name(number) for number in range(len(scales))], list(scales))
+    elif loaded:
+        pipeline.disable_lora()
+    images: list[Image.Image] = []
+    total = settings.steps * len(prompts)
+
+    def after_step(_pipeline: Any, step: int, _timestep: Any, kwargs: dict) -> dict:
+        if progress:
+            together = min(settings.batch, len(prompts) - len(images))
+            progress(len(images) * settings.steps + (step + 1) * together, total)
+        return kwargs
+
+    for start in range(0, len(prompts), settings.batch):
+        together = slice(start, start + settings.batch)
         with torch.inference_mode():
             result = pipeline(
-                prompt,
+                list(prompts[together]),
                 height=settings.size,
                 width=settings.size,
                 num_inference_steps=settings.steps,
                 guidance_scale=settings.guidance,
                 max_sequence_length=settings.max_sequence_length,
-                generator=torch.Generator("cpu").manual_seed(seed),
+                generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds[together]],
+                callback_on_step_end=after_step,
             )
-        images.append(result.images[0].convert("RGB"))
-        if progress:
-            progress(index + 1, len(prompts))
+        images += [image.convert("RGB") for image in result.images]
     return images
+
+
+def check_settings(settings: SamplingSettings) -> None:
+    """Refuse what no model can sample.
+
+    Raises:
+        GenerationError: naming the setting and its range.
+    """
+    if settings.size % 16 or not 16 <= settings.size <= 4096:
+        raise GenerationError(
+            f"Size {settings.size} px is no multiple of 16 up to 4096: use e.g. 64, 512 or 1024."
+        )
+    for name, lowest, highest in (("steps", 1, 500), ("guidance", 0, 30), ("batch", 1, 64)):
+        value = getattr(settings, name)
+        if not lowest <= value <= highest:
+            raise GenerationError(
+                f"{name} {value} is outside {lowest} to {highest}: give a value in between."
+            )

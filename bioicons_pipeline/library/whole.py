@@ -6,7 +6,7 @@ store, which has its own.
 
 import contextlib
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 from bioicons_pipeline.errors import BioiconsError
@@ -25,9 +25,9 @@ def write_whole(path: Path, data: bytes) -> None:
     scratch: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-        scratch = Path(name)
-        with os.fdopen(handle, "wb") as file:
+        # not mkstemp, whose files only their maker may read: these are shared
+        scratch = path.with_name(f".writing-{secrets.token_hex(8)}")
+        with scratch.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -15,7 +15,6 @@ import json
 import os
 import signal
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,12 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train(request: TrainingRequest, pipes: _Pipes, quiet: bool) -> int:
-    warnings.filterwarnings("ignore", category=FutureWarning)
     # before torch is imported: threads that spin while they wait starve whatever else this machine does
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from bioicons_pipeline.quiet import quieten_libraries
     from bioicons_pipeline.training.run import train  # torch and diffusers from here on
 
-    _quieten_libraries()
+    quieten_libraries()
     outcome = train(request, send=pipes.send, quiet=quiet)
     if outcome is not None:
         summary = outcome.model_dump(mode="json")
@@ -133,16 +132,6 @@ def _as_line(event: dict[str, Any]) -> str:
         ),
     }
     return formats[event["event"]]()
-
-
-def _quieten_libraries() -> None:
-    """Their bars and notices would tear ours apart; errors still show."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    for library in (diffusers_logging, transformers_logging):
-        library.set_verbosity_error()
-        library.disable_progress_bar()
 
 
 def _end_with_parent() -> None:

@@ -101,7 +101,7 @@ REGISTRY: dict[str, RegisteredBase] = {
             preset="cpu-nano",
             licence=BaseLicence(
                 name="MIT",
-                url=None,
+                url="https://opensource.org/license/mit",
                 commercial_use=True,
                 notice="The base model is flux-nano, a small one made by this project to try the pipeline "
                 "(its card names the icon sets it learnt from): its icons are not for figures.",
@@ -114,7 +114,7 @@ REGISTRY: dict[str, RegisteredBase] = {
             preset="tiny",
             licence=BaseLicence(
                 name="MIT",
-                url=None,
+                url="https://opensource.org/license/mit",
                 commercial_use=True,
                 notice="The base model has random weights, made by this project: the images show that the "
                 "pipeline works, not what FLUX.1 can draw.",

@@ -119,14 +119,14 @@ def draw(
     with tempfile.TemporaryDirectory(prefix="bioicons-grid-") as scratch:
         lora = Path(scratch) / WEIGHTS_FILE
         lora.write_bytes(store.read(version, WEIGHTS_FILE))
-        pipeline = load_pipeline(base, lora)
+        pipeline = load_pipeline(base, [lora])
         both = [
             sample(
                 pipeline,
                 prompts,
                 seeds,
                 settings,
-                with_lora=with_lora,
+                scales=(1.0,) if with_lora else (),
                 progress=(lambda done, total, k=with_lora: progress(k * total + done, 2 * total))
                 if progress
                 else None,

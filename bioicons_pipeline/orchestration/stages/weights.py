@@ -6,7 +6,6 @@ read back and found to belong to the dataset and base that were asked for.
 """
 
 import json
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from bioicons_pipeline.orchestration.stages.base import (
 from bioicons_pipeline.store import Store
 from bioicons_pipeline.training.base_models import REGISTRY, BaseModel, RegisteredBase
 from bioicons_pipeline.training.config import TrainingConfig, TrainingRequest, preset
+from bioicons_pipeline.training.header import safetensors_metadata
 
 CODE_VERSION = "1"
 MINIMUM_ICONS = 12
@@ -160,21 +160,6 @@ def preset_for(base: BaseModel) -> str:
     folder = Path(base.path) / "transformer"
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     return "cpu-nano" if size < SMALL_BASE_BYTES else "flux-dev"
-
-
-def safetensors_metadata(data: bytes) -> dict[str, str]:
-    """The `__metadata__` of a safetensors file, read without torch.
-
-    Source: https://huggingface.co/docs/safetensors, "Format": 8 bytes of little-endian header length,
-    then JSON.
-    """
-    try:
-        (length,) = struct.unpack("<Q", data[:8])
-        return json.loads(data[8 : 8 + length]).get("__metadata__", {})
-    except (struct.error, ValueError) as error:
-        raise TrainingRejectedError(
-            "The adapter file is damaged (no safetensors header): train again."
-        ) from error
 
 
 def check_training(choices: dict) -> None:

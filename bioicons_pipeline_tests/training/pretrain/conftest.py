@@ -78,7 +78,7 @@ def hashed_embeddings(texts, progress):
 def work(tmp_path, monkeypatch):
     """A work folder with the package fetched already; the teacher is the hashed one."""
     package(tmp_path / "work" / "npm")
-    monkeypatch.setattr(stages, "teacher_embeddings", hashed_embeddings)
+    monkeypatch.setattr(stages, "sentence_embeddings", hashed_embeddings)
     monkeypatch.setattr(stages, "SOURCES", (SOURCE,))
     held = property(lambda icon: icon.key.endswith(("green-box", "orange-drop-of-water")))
     monkeypatch.setattr(icons.BaseIcon, "heldout", held)  # one in forty of sixteen may be none
