@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from bioicons_pipeline import __version__
+from bioicons_pipeline import __version__, cli_lora
 from bioicons_pipeline.cli_dataset import export_app, publish_app
 from bioicons_pipeline.cli_generate import generate, review
 from bioicons_pipeline.cli_search import search
@@ -32,6 +32,7 @@ app = typer.Typer(
 )
 app.add_typer(export_app, name="export")
 app.add_typer(publish_app, name="publish")
+assert cli_lora  # imported for its command of publish_app
 Say = Callable[[str], None]
 
 

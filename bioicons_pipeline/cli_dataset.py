@@ -2,7 +2,7 @@
 
 Belongs here: options, progress bars and tables of these verbs. Does not belong here: layouts and the licence
 gate (dataset/), where a version lies (store/). A further thing to publish is one more command of
-`publish_app`, with `hub_api` for its uploads.
+`publish_app`, with `hub_api` for its uploads: cli_lora is one.
 """
 
 import tempfile
@@ -104,7 +104,7 @@ def publish_dataset(
             _show(plan, preset)
             return
         push(folder, repo, preset, api=hub_api(), private=private)
-    typer.echo(f"{plan.icons} icons, {_bytes(plan.size)}: https://huggingface.co/datasets/{repo}")
+    typer.echo(f"{plan.icons} icons, {readable_bytes(plan.size)}: https://huggingface.co/datasets/{repo}")
 
 
 def hub_api() -> Any:
@@ -194,24 +194,29 @@ def _refuse_to_replace(out: Path, settings: Settings) -> None:
 
 def _show(plan: Any, preset: str) -> None:
     """The tables of a dry run, on stdout."""
-    console = Console(highlight=False)
-    files = Table("file", title=f"To {plan.repo_id} ({'private' if plan.private else 'public'})")
-    files.add_column("size", justify="right", no_wrap=True)
-    for name, size in plan.files:
-        files.add_row(name, _bytes(size))
-    files.add_section()
-    files.add_row(f"{len(plan.files)} files", _bytes(plan.size))
+    show_files(plan.files, plan.repo_id, plan.private)
     licences = Table("licence", title=f"All within the licence preset {preset}")
     licences.add_column("icons", justify="right")
     for spdx, count in plan.licence_mix:
         licences.add_row(spdx, str(count))
     licences.add_section()
     licences.add_row("all", str(plan.icons))
-    console.print(files, licences)
+    Console(highlight=False).print(licences)
     typer.echo("Dry run: nothing was sent.")
 
 
-def _bytes(size: int) -> str:
+def show_files(listed: Any, repo: str, private: bool) -> None:
+    """(path, bytes) of all that would go, as a table on stdout."""
+    files = Table("file", title=f"To {repo} ({'private' if private else 'public'})")
+    files.add_column("size", justify="right", no_wrap=True)
+    for name, size in listed:
+        files.add_row(name, readable_bytes(size))
+    files.add_section()
+    files.add_row(f"{len(listed)} files", readable_bytes(sum(size for _, size in listed)))
+    Console(highlight=False).print(files)
+
+
+def readable_bytes(size: int) -> str:
     """A size for people: 812 B, 14.2 kB, 1.3 GB (powers of 1000, as the hub counts)."""
     value, unit = float(size), "B"
     for unit in ("B", "kB", "MB", "GB"):

@@ -1,8 +1,6 @@
 """Pushes a dataset folder to the Hugging Face hub, if every icon in it may go.
 
-Belongs here: the licence gate of publishing, the plan, the upload. The `HfApi` is an argument: the command
-line gives huggingface_hub's, which reads the user's own token, and tests give one that records. Follows
-https://huggingface.co/docs/huggingface_hub/guides/upload.
+Belongs here: the licence gate of publishing, and the plan. Does not belong here: the upload (hub).
 """
 
 from collections import Counter
@@ -13,14 +11,10 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from bioicons_pipeline.dataset.export import shards
-from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.dataset.hub import PublishRefusedError, check_repo_id, files_of, push
 from bioicons_pipeline.library.licences import policy_for
 
 REQUIRED = ("README.md", "ATTRIBUTION.md", "ATTRIBUTION.csv", "LICENSES", "dataset.json")
-
-
-class PublishRefusedError(BioiconsError):
-    """The dataset may not be published as it is; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +42,7 @@ def plan_publish(folder: Path, repo_id: str, preset: str, *, private: bool = Fal
     missing = [name for name in REQUIRED if not (folder / name).exists()]
     if missing:
         raise PublishRefusedError(f"{folder} lacks {', '.join(missing)}: build the dataset again.")
-    _check_repo_id(repo_id)
+    check_repo_id(repo_id)
     policy, mix = policy_for(preset), Counter[str]()
     for _, shard in shards(folder):
         for row in pq.read_table(shard, columns=["icon_id", "name", "spdx"]).to_pylist():
@@ -60,25 +54,7 @@ def plan_publish(folder: Path, repo_id: str, preset: str, *, private: bool = Fal
                 )
     if not mix:
         raise PublishRefusedError(f"{folder} holds no icon: there is nothing to publish.")
-    files = sorted(
-        (path.relative_to(folder).as_posix(), path.stat().st_size)
-        for path in folder.rglob("*")
-        if path.is_file()
-    )
-    return PublishPlan(repo_id, private, mix.total(), tuple(files), tuple(mix.most_common()))
-
-
-def _check_repo_id(repo_id: str) -> None:
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
-
-    problem = "it needs an owner" if repo_id.count("/") != 1 else ""
-    try:
-        validate_repo_id(repo_id)
-    except HFValidationError as error:
-        problem = problem or str(error).split(":", 1)[0]
-    if problem:
-        raise PublishRefusedError(f"{repo_id!r} is no name of a repository ({problem}): write owner/name.")
+    return PublishPlan(repo_id, private, mix.total(), files_of(folder), tuple(mix.most_common()))
 
 
 def publish_dataset(
@@ -94,30 +70,7 @@ def publish_dataset(
     plan = plan_publish(folder, repo_id, preset, private=private)
     if dry_run:
         return plan
-    # HTTPError is that of the client library in use: requests, httpx or a later one.
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        HTTPError,  # pyright: ignore[reportPrivateImportUsage]
-        LocalTokenNotFoundError,
-    )
-
-    try:
-        api.create_repo(repo_id=repo_id, repo_type="dataset", private=private, exist_ok=True)
-        api.upload_folder(
-            repo_id=repo_id,
-            repo_type="dataset",
-            folder_path=str(folder),
-            commit_message=f"{plan.icons} icons under the licence preset {preset}",
-            delete_patterns=["data/*.parquet"],  # shards of categories that are gone upstream
-        )
-    except (HfHubHTTPError, LocalTokenNotFoundError) as error:
-        raise PublishRefusedError(
-            f"The hub refused {repo_id}: log in with `hf auth login` and check that you may write there "
-            f"({type(error).__name__})."
-        ) from error
-    except (HTTPError, OSError) as error:
-        raise PublishRefusedError(
-            f"The hub cannot be reached for {repo_id}: check the network and run it again; what was uploaded "
-            f"is not sent twice ({type(error).__name__})."
-        ) from error
+    message = f"{plan.icons} icons under the licence preset {preset}"
+    # shards of categories that are gone upstream go away
+    push(folder, repo_id, "dataset", message, api=api, private=private, replaces=("data/*.parquet",))
     return plan

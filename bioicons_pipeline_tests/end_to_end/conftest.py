@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+BRIEF = ("--base", "flux-tiny", "--steps", "12", "--sampling-steps", "2")
+
 
 def bioicons(
     *arguments: str, data: Path, timeout: int = 600, **environment: str
@@ -44,3 +46,13 @@ def slice_of_the_library(sample_repo, tmp_path_factory) -> Path:
     subprocess.run([*git, "add", "."], check=True)
     subprocess.run([*git, "commit", "--quiet", "-m", "slice"], check=True)
     return root
+
+
+@pytest.fixture(scope="session")
+def finished(slice_of_the_library, tmp_path_factory):
+    """(data folder, finished process, its arguments) of a whole run on the slice's Animals."""
+    data = tmp_path_factory.mktemp("run") / "data"
+    arguments = ("run", "--source", str(slice_of_the_library), "--category", "Animals", "--size", "128")
+    done = bioicons(*arguments, *BRIEF, data=data)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return data, done, arguments

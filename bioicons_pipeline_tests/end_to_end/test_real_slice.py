@@ -8,20 +8,9 @@ import pytest
 from PIL import Image
 
 from bioicons_pipeline.store import Store
-from bioicons_pipeline_tests.end_to_end.conftest import bioicons
-
-BRIEF = ("--steps", "12", "--sampling-steps", "2")
+from bioicons_pipeline_tests.end_to_end.conftest import BRIEF, bioicons
 
 pytestmark = [pytest.mark.bundle, pytest.mark.git]
-
-
-@pytest.fixture(scope="module")
-def finished(slice_of_the_library, tmp_path_factory):
-    data = tmp_path_factory.mktemp("run") / "data"
-    arguments = ("run", "--source", str(slice_of_the_library), "--category", "Animals", "--size", "128")
-    done = bioicons(*arguments, *BRIEF, data=data)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return data, done, arguments
 
 
 def test_dataset_lora_and_grid_lie_where_it_says(finished):

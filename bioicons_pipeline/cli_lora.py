@@ -1,0 +1,105 @@
+"""`bioicons publish lora`: an adapter leaves for the hub.
+
+Belongs here: options and tables of this verb, and what it reads from the store. Does not belong here: what
+the repository holds and whether it may go (generation/release), the upload (dataset/hub).
+"""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bioicons_pipeline.cli_dataset import NotBuiltError, hub_api, publish_app, readable_bytes, show_files
+from bioicons_pipeline.settings import Settings, get_settings
+
+
+@publish_app.command("lora")
+def publish_lora(
+    repo: Annotated[str, typer.Option(help="Model repository on the hub, owner/name; made if missing.")],
+    category: Annotated[
+        str | None, typer.Option(help="One scientific category; default: the library-wide LoRA.")
+    ] = None,
+    base: Annotated[str | None, typer.Option(help="Base model that it was trained on.")] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would go, and send nothing; needs no token.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Also write what goes into this folder, to look at.", show_default=False),
+    ] = None,
+) -> None:
+    """Push the newest LoRA to the hub: weights, model card, credits, licence texts, gallery.
+
+    A LoRA that was trained on an icon outside the licence preset, or on one that was withdrawn since, is
+    refused. The token is yours: HF_TOKEN, or what `hf auth login` stored; it is never asked for or kept.
+    """
+    from bioicons_pipeline.dataset.hub import check_repo_id, files_of, push
+    from bioicons_pipeline.generation.release import release_files
+    from bioicons_pipeline.library.whole import write_whole
+
+    settings = get_settings()
+    check_repo_id(repo)
+    files = release_files(_trained(settings, category, base or settings.base), repo, settings.licence_preset)
+    if out is not None:
+        for name, data in files.items():
+            write_whole(out / name, data)
+    if dry_run:
+        show_files(sorted((name, len(data)) for name, data in files.items()), repo, private)
+        typer.echo("Dry run: nothing was sent.")
+        return
+    api = hub_api()
+    settings.work_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="lora-", dir=settings.work_dir) as scratch:
+        for name, data in files.items():
+            write_whole(Path(scratch) / name, data)
+        push(Path(scratch), repo, "model", f"LoRA of {category or 'the library'}", api=api, private=private)
+        size = sum(size for _, size in files_of(Path(scratch)))
+    typer.echo(f"{len(files)} files, {readable_bytes(size)}: https://huggingface.co/{repo}")
+
+
+def _trained(settings: Settings, category: str | None, base_name: str) -> Any:
+    """The newest LoRA with the credits of its dataset and its grid.
+
+    Raises:
+        NotBuiltError: there is none; says which command makes it.
+        PublishRefusedError: an icon that it was trained on was withdrawn since.
+    """
+    from bioicons_pipeline.dataset.hub import PublishRefusedError
+    from bioicons_pipeline.generation.release import Release
+    from bioicons_pipeline.orchestration.stages import base as names
+    from bioicons_pipeline.orchestration.stages.weights import ref_name
+    from bioicons_pipeline.orchestration.stages.withdrawn import out_of_date
+    from bioicons_pipeline.store import Store
+    from bioicons_pipeline.training.base_models import REGISTRY, resolve_base
+
+    store = Store(settings.resolved_store_root)
+    row = REGISTRY.get(base_name)
+    stored_as = base_name if row else ref_name(resolve_base(base_name, settings.cache_dir))
+    ref = store.get_ref(names.WEIGHTS, partition=category, base=stored_as)
+    if ref is None or (ref.info or {}).get("status") != "trained":
+        chosen = f" --category {category}" if category else ""
+        raise NotBuiltError(
+            f"There is no LoRA of {category or 'the library'} on {base_name}: train it with "
+            f"`bioicons run{chosen} --base {base_name}`."
+        )
+    stale = out_of_date(store, (stored_as,)).get(f"{category or 'the library'} on {stored_as}")
+    if stale:
+        raise PublishRefusedError(
+            f"The LoRA was trained on {'; '.join(stale[:5])}: train it again before publishing."
+        )
+
+    def read(version_id: str, wanted: Callable[[str], bool]) -> dict[str, bytes]:
+        version = store.version(version_id)
+        return {entry.path: store.read(version, entry.path) for entry in version.files if wanted(entry.path)}
+
+    grid = store.get_ref(names.GRID, partition=category, base=stored_as)
+    current = grid is not None and (grid.info or {}).get("adapter") == ref.version_id
+    return Release(
+        adapter=read(ref.version_id, lambda path: True),
+        credits=read(str((ref.info or {})["dataset_version"]), lambda path: not path.startswith("data/")),
+        grid=read(grid.version_id, lambda path: True) if grid is not None and current else {},
+        hub_id=row.hub_id if row else None,
+    )

@@ -1,0 +1,136 @@
+"""What leaves with a LoRA, what its card says, and what stops it."""
+
+import json
+
+import pytest
+import yaml
+
+from bioicons_pipeline.dataset.hub import PublishRefusedError, push
+from bioicons_pipeline.generation.release import Release, adapter_licence, release_files
+from bioicons_pipeline_tests.dataset.test_publish import RecordingApi
+
+REPORT = {
+    "base": {"name": "flux1-dev", "licence": "FLUX.1 [dev] Non-Commercial License", "fingerprint": "hub:x@1",
+             "notice": "Non-commercial use only."},
+    "config": {"batch_size": 4, "accumulation": 2, "rank": 16, "alpha": 32.0, "learning_rate": 1e-4,
+               "resolution": 1024, "t5_length": 512},
+    "provenance": {"trigger": "bioicons style", "licence_preset": "attribution", "category": "Animals"},
+    "dataset": {"version": "d" * 64}, "steps": 1000, "exported_step": 800,
+    "train_loss_before": 0.5, "train_loss_after": 0.4321,
+    "heldout_loss_before": 0.51, "heldout_loss_after": 0.4444,
+}  # fmt: skip
+DATASET = {
+    "icons": 30, "splits": {"train": 27, "heldout": 3}, "commit": "f3f18b86",
+    "licence_mix": {"CC-BY-4.0": 30},
+    "authors": {"Ann_*Author*": 20, "<script>": 10},
+}  # fmt: skip
+
+
+def release(**changes):
+    report = {**REPORT, **changes.get("report", {})}
+    dataset = {**DATASET, **changes.get("dataset", {})}
+    samples = {"rows": [{"prompt": "a snail"}, {"prompt": "a crab"}]}
+    return Release(
+        adapter={
+            "pytorch_lora_weights.safetensors": b"weights",
+            "training_report.json": json.dumps(report).encode(),
+            "loss_curve.png": b"curve",
+            "something_else": b"",
+        },
+        credits={
+            "ATTRIBUTION.md": b"credits", "LICENSES/CC-BY-4.0.txt": b"text", "sampling_weights.csv": b"",
+            "dataset.json": json.dumps(dataset).encode(),
+        },
+        grid={"grid.png": b"grid", "samples.json": json.dumps(samples).encode(), "samples/00-lora.png": b"0",
+              "samples/00-base.png": b"0", "samples/01-lora.png": b"1"},
+        hub_id="black-forest-labs/FLUX.1-dev",
+    )  # fmt: skip
+
+
+def card_of(files):
+    _, head, text = files["README.md"].decode().split("---\n", 2)
+    return yaml.safe_load(head), text
+
+
+def test_weights_credits_licences_and_gallery_go_together():
+    files = release_files(release(), "me/animals", "attribution")
+    assert {
+        "pytorch_lora_weights.safetensors",
+        "ATTRIBUTION.md",
+        "LICENSES/CC-BY-4.0.txt",
+        "grid.png",
+    } <= set(files)
+    assert "something_else" not in files and "sampling_weights.csv" not in files
+    head, _ = card_of(files)
+    assert head["widget"] == [
+        {"text": "a snail", "output": {"url": "samples/00-lora.png"}},
+        {"text": "a crab", "output": {"url": "samples/01-lora.png"}},
+    ]
+
+
+def test_the_card_has_the_figures_of_the_report():
+    head, text = card_of(release_files(release(), "me/animals", "attribution"))
+    assert (
+        head["base_model"] == "black-forest-labs/FLUX.1-dev" and head["instance_prompt"] == "bioicons style"
+    )
+    expected = (
+        "0.5000 before, 0.4321 after",
+        "0.5100 before, 0.4444 after",
+        "exported: step 800",
+        "f3f18b86",
+        "Non-commercial use only.",
+        "27 to train on, 3 held out",
+        r"Ann\_\*Author\* (20)",
+    )
+    assert [said for said in expected if said not in text] == []
+    assert "<script>" not in text
+
+
+def test_no_held_out_icons_are_said():
+    changed = release(report={"heldout_loss_before": None, "heldout_loss_after": None})
+    assert "none held out" in card_of(release_files(changed, "me/animals", "attribution"))[1]
+
+
+@pytest.mark.parametrize(
+    ("base", "licence", "preset", "expected"),
+    [
+        ("flux1-dev", "FLUX.1 [dev] Non-Commercial License", "share-alike", "other"),
+        ("flux-nano", "MIT", "attribution", "cc-by-4.0"),
+        ("flux-nano", "MIT", "share-alike", "cc-by-sa-4.0"),
+        ("model", "unknown (local folder)", "attribution", "other"),
+    ],
+)
+def test_the_licence_follows_base_and_icons(base, licence, preset, expected):
+    assert adapter_licence(base, licence, preset)["license"] == expected
+
+
+@pytest.mark.parametrize("gone", ["pytorch_lora_weights.safetensors", "training_report.json"])
+def test_an_incomplete_adapter_is_refused(gone):
+    made = release()
+    adapter = {name: data for name, data in made.adapter.items() if name != gone}
+    with pytest.raises(PublishRefusedError, match=gone):
+        release_files(Release(adapter, made.credits, made.grid), "me/animals", "attribution")
+
+
+@pytest.mark.parametrize("gone", ["ATTRIBUTION.md", "LICENSES/CC-BY-4.0.txt"])
+def test_an_adapter_without_its_credits_is_refused(gone):
+    made = release()
+    credits = {name: data for name, data in made.credits.items() if name != gone}
+    with pytest.raises(PublishRefusedError, match=gone.split("/")[0]):
+        release_files(Release(made.adapter, credits, made.grid), "me/animals", "attribution")
+
+
+def test_an_adapter_of_icons_outside_the_preset_is_refused():
+    changed = release(dataset={"licence_mix": {"CC-BY-4.0": 29, "CC-BY-SA-4.0": 1}})
+    with pytest.raises(PublishRefusedError, match=r"CC-BY-SA-4\.0"):
+        release_files(changed, "me/animals", "attribution")
+    assert release_files(changed, "me/animals", "share-alike")
+
+
+def test_it_is_pushed_as_a_model(tmp_path):
+    api = RecordingApi()
+    push(tmp_path, "me/animals", "model", "LoRA", api=api, private=True)
+    assert [(name, given["repo_type"]) for name, given in api.calls] == [
+        ("create_repo", "model"),
+        ("upload_folder", "model"),
+    ]
