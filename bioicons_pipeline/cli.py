@@ -70,7 +70,7 @@ def run(
     ] = None,
     base: Annotated[
         str | None,
-        typer.Option(help="Base model: a name (flux-tiny, flux1-dev) or a folder in diffusers layout."),
+        typer.Option(help="Base model: a name (flux-nano, flux1-dev) or a folder in diffusers layout."),
     ] = None,
     until: Annotated[str, typer.Option(help="Last stage to run, e.g. icon_dataset.")] = "sample_grid",
     preset: Annotated[
@@ -110,7 +110,7 @@ def run(
 
 @app.command()
 def demo(
-    base: Annotated[str, typer.Option(help="Base model.")] = "flux-tiny",
+    base: Annotated[str, typer.Option(help="Base model.")] = "flux-nano",
     steps: Annotated[int | None, typer.Option(min=200, help="Training steps, at least 200.")] = None,
 ) -> None:
     """Run everything on the small starter library: no network, no GPU, no token, a few minutes."""

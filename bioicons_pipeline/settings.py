@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     )
     ref: str | None = Field(default=None, description="Commit, tag or branch; the default branch when unset.")
     base: str = Field(
-        default="flux-tiny", description="Base model: a name of the registry or a diffusers folder."
+        default="flux-nano", description="Base model: a name of the registry or a diffusers folder."
     )
     licence_preset: str = Field(
         default="attribution",

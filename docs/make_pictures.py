@@ -1,7 +1,8 @@
-"""Makes the README's pictures: `python docs/make_pictures.py [data folder of a finished bioicons run]`.
+"""Makes the README's pictures: `python docs/make_pictures.py [data folder of a finished run [category]]`.
 
 `docs/starter_library.png` is every icon of the starter library, drawn by the project's own rendering
-room. `docs/grid.png` is the sample grid of the library-wide run in the given data folder, if there is one.
+room. `docs/grid.png` is the sample grid of flux-nano and its LoRA in the given data folder: that of a
+category, or without one that of the whole library.
 """
 
 import io
@@ -37,9 +38,12 @@ def main() -> None:
         from bioicons_pipeline.store import Store
 
         store = Store(Path(sys.argv[1]) / "store")
-        ref = store.get_ref("sample_grid", base="flux-tiny")
-        assert ref, "no library-wide grid there: run `make demo` first"
-        (HERE / "grid.png").write_bytes(store.read(ref.version_id, "grid.png"))
+        category = sys.argv[2] if len(sys.argv) > 2 else None
+        ref = store.get_ref("sample_grid", partition=category, base="flux-nano")
+        assert ref, "no such grid there: run `bioicons run` first, with --category or without"
+        grid = Image.open(io.BytesIO(store.read(store.version(ref.version_id), "grid.png")))
+        half = grid.resize((grid.width // 2, grid.height // 2), Image.Resampling.LANCZOS)
+        half.quantize(256, dither=Image.Dither.NONE).save(HERE / "grid.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def test_ctrl_c_stops_everything_and_keeps_what_was_finished(tmp_path):
     data = tmp_path / "data"
     command = [sys.executable, "-m", "bioicons_pipeline.cli", "run", "--source", "starter"]
     process = subprocess.Popen(
-        [*command, "--category", "Animals", "--size", "64", "--steps", "100000"],
+        [*command, "--category", "Animals", "--size", "64", "--steps", "100000", "--base", "flux-tiny"],
         env={**os.environ, "BIOICONS_DATA_DIR": str(data)},
         stderr=(tmp_path / "stderr").open("w"),
     )
