@@ -48,7 +48,12 @@ def shuffled(store: Store, version_id: str, seed: int) -> str:
             values = pa.array([row[name] for row in given], field.type)
             table = table.set_column(table.schema.get_field_index(name), field, values)
         tables[path] = table
-    files = {}
+    # all else stays, above all the sampling weights: without them other icons would be drawn more often
+    files = {
+        entry.path: store.read(version, entry.path)
+        for entry in version.files
+        if not entry.path.startswith("data/")
+    }
     for path, table in tables.items():
         buffer = io.BytesIO()
         pq.write_table(table, buffer)

@@ -56,7 +56,10 @@ def generate(
         int | None,
         typer.Option(help="Side in px; default: what the LoRA was trained at.", show_default=False),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Icons sampled together; more is faster, and needs memory.")] = 1,
+    batch: Annotated[
+        int,
+        typer.Option(help="Icons sampled together: faster for small ones, and pixels differ by rounding."),
+    ] = 1,
     svg: Annotated[bool, typer.Option("--svg/--no-svg", help="Editable SVG beside the PNG.")] = True,
 ) -> None:
     """Draw new icons: transparent PNG, editable SVG, and a card that says where each comes from.
@@ -116,25 +119,29 @@ def _report(made: "list[Made]", out: Path) -> None:
     from bioicons_pipeline.generation.sheet import contact_sheet
     from bioicons_pipeline.library.whole import write_whole
 
-    there = sorted((icon for icon in made if icon.files and icon.card), key=lambda icon: icon.seed)
+    there = sorted(
+        ((icon.seed, icon.files, icon.card) for icon in made if icon.files and icon.card),
+        key=lambda icon: icon[0],
+    )
     if not there:
         raise BioiconsError("The model drew nothing on any of the icons: try another seed or more steps.")
     shown = []
-    for icon in there:
-        with Image.open(icon.files.png) as picture:
-            label = f"seed {icon.seed}" + (" · likely a copy" if icon.card.likely_copy else "")
-            shown.append((picture.convert("RGBA"), label, icon.card.likely_copy))
+    for seed, files, card in there:
+        with Image.open(files.png) as picture:
+            label = f"seed {seed}" + (" · likely a copy" if card.likely_copy else "")
+            shown.append((picture.convert("RGBA"), label, card.likely_copy))
     sheet = io.BytesIO()
     contact_sheet(shown).save(sheet, "PNG", optimize=True)
-    target = out / f"overview-{there[0].files.png.stem.rsplit('-', 1)[0]}.png"
+    _, first, card = there[0]
+    target = out / f"overview-{first.png.stem.rsplit('-', 1)[0]}.png"
     write_whole(target, sheet.getvalue())
-    copies = [icon for icon in there if icon.card.likely_copy]
     typer.echo(f"{len(there)} icons in {out}, side by side in {target}")
-    for icon in copies:
-        typer.echo(f"seed {icon.seed} is likely a copy; use and cite instead: {icon.card.cite_instead}")
-    typer.echo(f"{there[0].card.status}. A person's word: bioicons review FILE --reviewer ORCID --verdict …")
-    if not there[0].card.base.commercial_use:
-        typer.echo(f"No commercial use: {there[0].card.base.licence}")
+    for seed, _, other in there:
+        if other.likely_copy:
+            typer.echo(f"seed {seed} is likely a copy; use and cite instead: {other.cite_instead}")
+    typer.echo(f"{card.status}. A person's word: bioicons review FILE --reviewer ORCID --verdict …")
+    if not card.base.commercial_use:
+        typer.echo(f"No commercial use: {card.base.licence}")
 
 
 def _workshop(
@@ -143,7 +150,11 @@ def _workshop(
 ) -> "Workshop":  # fmt: skip
     """Base, adapters, settings and training icons of a call; refuses before anything heavy is loaded."""
     from bioicons_pipeline.generation.make import Workshop
-    from bioicons_pipeline.generation.sampler import SamplingSettings, check_settings, load_pipeline
+    from bioicons_pipeline.generation.sampler import (
+        SamplingSettings,
+        check_settings,
+        load_pipeline,
+    )
     from bioicons_pipeline.orchestration.stages.weights import training_config
     from bioicons_pipeline.store import Store
     from bioicons_pipeline.training.base_models import resolve_base

@@ -81,7 +81,7 @@ class IconSearch:
         Raises:
             SearchError: the manifest has no icon that could be shown.
         """
-        usable = ~manifest["exclusion_reason"].isin(_HIDDEN) & (manifest["spdx"].fillna("") != "")
+        usable = ~manifest["exclusion_reason"].isin(sorted(_HIDDEN)) & (manifest["spdx"].fillna("") != "")
         self.rows = manifest.loc[usable].sort_values("source_path").to_dict("records")
         if not self.rows:
             raise SearchError("The library has no icon that can be used: look at `bioicons manifest`.")

@@ -10,6 +10,7 @@ from bioicons_pipeline.generation.sampler import (
     _place,
     load_pipeline,
     sample,
+    suitable_batch,
 )
 from bioicons_pipeline.training.base_models import resolve_base
 
@@ -49,6 +50,11 @@ def test_progress_counts_denoising_steps(pipeline):
 def test_numbers_must_fit(pipeline, prompts, seeds, scales, said):
     with pytest.raises(GenerationError, match=said):
         sample(pipeline, prompts, seeds, SETTINGS, scales=scales)
+
+
+@pytest.mark.parametrize(("size", "together"), [(16, 16), (64, 16), (128, 4), (256, 1), (1024, 1)])
+def test_small_icons_are_sampled_together(size, together):
+    assert suitable_batch(size) == together
 
 
 class Placed:

@@ -6,6 +6,7 @@ seed, real icon beside it, settings). A category that was not trained has `not_t
 
 import io
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 from bioicons_pipeline.captioning import caption_prompt, subject_of
 from bioicons_pipeline.generation.grid import GridRow, compose
 from bioicons_pipeline.generation.prompts import DEFAULT_SUBJECTS
-from bioicons_pipeline.generation.sampler import SamplingSettings, load_pipeline, sample
+from bioicons_pipeline.generation.sampler import SamplingSettings, load_pipeline, sample, suitable_batch
 from bioicons_pipeline.orchestration.stages.base import (
     DATASET,
     GRID,
@@ -48,7 +49,8 @@ def sampling_settings(trained: dict, choices: dict) -> SamplingSettings:
     """
     known = {"size": trained.get("resolution"), "max_sequence_length": trained.get("t5_length")}
     chosen = {key: value for key, value in {**known, **choices}.items() if value is not None}
-    return SamplingSettings(**chosen)
+    settings = SamplingSettings(**chosen)
+    return settings if "batch" in chosen else replace(settings, batch=suitable_batch(settings.size))
 
 
 def prompts_for(store: Store, dataset_version: str, category: str | None) -> list[dict]:
