@@ -6,6 +6,7 @@ need it. Elsewhere those tests are deselected, and the run says how many and how
 
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -30,6 +31,12 @@ NEEDS = {
     ),
     "git": (lambda: shutil.which("git") is not None, "no git on this machine: apt-get install git"),
 }
+
+
+def pytest_configure(config):
+    """Tests send Ctrl-C to processes; one that was started in the background ignores it, and so would they."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config, items):
