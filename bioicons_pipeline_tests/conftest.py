@@ -34,7 +34,7 @@ NEEDS = {
 
 
 def pytest_configure(config):
-    """Tests send Ctrl-C to processes; one that was started in the background ignores it, and so would they."""
+    """Tests send Ctrl-C to processes; started in the background, pytest ignores it, and so would they."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -6,11 +6,13 @@ category, or without one that of the whole library.
 """
 
 import io
+import json
 import sys
 from pathlib import Path
 
 from PIL import Image
 
+from bioicons_pipeline.generation.grid import GridRow, compose
 from bioicons_pipeline.rendering import RenderSettings, render_many
 
 HERE = Path(__file__).resolve().parent
@@ -41,8 +43,20 @@ def main() -> None:
         category = sys.argv[2] if len(sys.argv) > 2 else None
         ref = store.get_ref("sample_grid", partition=category, base="flux-nano")
         assert ref, "no such grid there: run `bioicons run` first, with --category or without"
-        grid = Image.open(io.BytesIO(store.read(store.version(ref.version_id), "grid.png")))
-        half = grid.resize((grid.width // 2, grid.height // 2), Image.Resampling.LANCZOS)
+        version = store.version(ref.version_id)
+        shown = json.loads(store.read(version, "samples.json"))["rows"]
+
+        def sample(number: int, kind: str) -> Image.Image:
+            return Image.open(io.BytesIO(store.read(version, f"samples/{number:02d}-{kind}.png")))
+
+        rows = [
+            GridRow(row["label"], (sample(number, "base"), sample(number, "lora")))
+            for number, row in enumerate(shown)
+            if row["icon_id"] is None  # the library's own icons are not ours to put here
+        ]
+        title = f"The same seeds before and after a LoRA of {category or 'the whole library'}"
+        grid = compose(rows, ("flux-nano", "with LoRA"), title, blocks=3)
+        half = grid.resize((grid.width * 2 // 3, grid.height * 2 // 3), Image.Resampling.LANCZOS)
         half.quantize(256, dither=Image.Dither.NONE).save(HERE / "grid.png", optimize=True)
 
 
