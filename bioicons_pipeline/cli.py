@@ -15,9 +15,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from bioicons_pipeline import __version__, cli_lora
+from bioicons_pipeline import __version__
 from bioicons_pipeline.cli_dataset import export_app, publish_app
 from bioicons_pipeline.cli_generate import generate, review
+from bioicons_pipeline.cli_lora import publish_lora
 from bioicons_pipeline.cli_search import search
 from bioicons_pipeline.cli_verify import verify
 from bioicons_pipeline.errors import BioiconsError
@@ -31,8 +32,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(export_app, name="export")
+publish_app.command("lora")(publish_lora)
 app.add_typer(publish_app, name="publish")
-assert cli_lora  # imported for its command of publish_app
 Say = Callable[[str], None]
 
 

@@ -4,7 +4,6 @@ Belongs here: options, progress bars and sentences of these verbs; which LoRA a 
 here: how an icon is made (generation/).
 """
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -116,6 +115,7 @@ def _report(made: "list[Made]", out: Path) -> None:
     """The contact sheet, and what is to be known of the icons, on stdout."""
     from PIL import Image
 
+    from bioicons_pipeline.generation.carriers import png_bytes
     from bioicons_pipeline.generation.sheet import contact_sheet
     from bioicons_pipeline.library.whole import write_whole
 
@@ -130,11 +130,9 @@ def _report(made: "list[Made]", out: Path) -> None:
         with Image.open(files.png) as picture:
             label = f"seed {seed}" + (" · likely a copy" if card.likely_copy else "")
             shown.append((picture.convert("RGBA"), label, card.likely_copy))
-    sheet = io.BytesIO()
-    contact_sheet(shown).save(sheet, "PNG", optimize=True)
     _, first, card = there[0]
     target = out / f"overview-{first.png.stem.rsplit('-', 1)[0]}.png"
-    write_whole(target, sheet.getvalue())
+    write_whole(target, png_bytes(contact_sheet(shown)))
     typer.echo(f"{len(there)} icons in {out}, side by side in {target}")
     for seed, _, other in there:
         if other.likely_copy:
@@ -212,6 +210,7 @@ def _adapter(store: "Store", settings: Settings, base: "BaseModel", text: str) -
     from bioicons_pipeline.library.whole import write_whole
     from bioicons_pipeline.orchestration.stages import base as names
     from bioicons_pipeline.orchestration.stages.weights import WEIGHTS_FILE, ref_name
+    from bioicons_pipeline.store.names import ALL
 
     name, _, strength = text.rpartition("=")
     if not name:
@@ -226,7 +225,7 @@ def _adapter(store: "Store", settings: Settings, base: "BaseModel", text: str) -
         return read_adapter(Path(name), base, scale=scale)
     ref = store.get_ref(names.WEIGHTS, partition=None if name == LIBRARY else name, base=ref_name(base))
     trained = sorted(
-        LIBRARY if key == "__all__" else key
+        LIBRARY if key == ALL else key
         for key, found in store.list_refs(names.WEIGHTS, ref_name(base)).items()
         if (found.info or {}).get("status") == "trained"
     )

@@ -11,11 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from bioicons_pipeline.cli_dataset import NotBuiltError, hub_api, publish_app, readable_bytes, show_files
+from bioicons_pipeline.cli_dataset import NotBuiltError, hub_api, readable_bytes, show_files
 from bioicons_pipeline.settings import Settings, get_settings
 
 
-@publish_app.command("lora")
 def publish_lora(
     repo: Annotated[str, typer.Option(help="Model repository on the hub, owner/name; made if missing.")],
     category: Annotated[

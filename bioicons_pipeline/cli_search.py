@@ -117,6 +117,7 @@ def write_hits(store: "Store", settings: Settings, hits: "Sequence[Hit]", out: P
     import pandas as pd
     from PIL import Image
 
+    from bioicons_pipeline.generation.carriers import png_bytes
     from bioicons_pipeline.generation.sheet import contact_sheet
     from bioicons_pipeline.library.credits import attribution_markdown
     from bioicons_pipeline.library.whole import write_whole
@@ -138,9 +139,7 @@ def write_hits(store: "Store", settings: Settings, hits: "Sequence[Hit]", out: P
     if kept:
         credit = attribution_markdown(pd.DataFrame(kept), "none")
         write_whole(out / "ATTRIBUTION.md", credit.encode())
-        sheet = io.BytesIO()
-        contact_sheet(shown).save(sheet, "PNG", optimize=True)
-        write_whole(out / "overview.png", sheet.getvalue())
+        write_whole(out / "overview.png", png_bytes(contact_sheet(shown)))
         written += 2
     return written
 

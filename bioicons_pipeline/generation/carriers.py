@@ -49,13 +49,11 @@ def write_icon(folder: Path, stem: str, rgba: Image.Image, svg: str | None, card
     """
     if not stem or stem != Path(stem).name or stem.startswith("."):
         raise ProvenanceError(f"{stem!r} is no name for a file: leave out slashes and leading dots.")
-    png = io.BytesIO()
-    rgba.save(png, "PNG", optimize=True)
     files = IconFiles(
         folder / f"{stem}.png", None if svg is None else folder / f"{stem}.svg", folder / f"{stem}.json"
     )
     try:
-        write_whole(files.png, embed_png(png.getvalue(), card))
+        write_whole(files.png, embed_png(png_bytes(rgba), card))
         if svg is not None and files.svg is not None:
             write_whole(files.svg, embed_svg(svg.encode(), card))
         write_whole(files.card, to_json(card).encode())
@@ -65,6 +63,13 @@ def write_icon(folder: Path, stem: str, rgba: Image.Image, svg: str | None, card
             "another folder."
         ) from error
     return files
+
+
+def png_bytes(picture: Image.Image) -> bytes:
+    """A picture as a PNG file, as small as Pillow makes it."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def embed(data: bytes, card: Card, suffix: str) -> bytes:

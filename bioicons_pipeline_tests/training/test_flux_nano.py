@@ -1,5 +1,6 @@
 """The base that ships: what it is, what it weighs, whom it credits, and that it knows what an icon is."""
 
+import io
 import json
 
 import numpy as np
@@ -28,13 +29,7 @@ def starter_icons():
     """The starter library's icons at 64 px, (S, S, 3) uint8 on white: the base has never seen them."""
     svgs = ((path.stem, path.read_bytes()) for path in sorted(STARTER.rglob("*.svg")))
     drawn = render_many(svgs, RenderSettings(size=64), workers=1)
-    return [np.asarray(Image.open(_file(icon.png)).convert("RGB")) for icon in drawn]
-
-
-def _file(data):
-    import io
-
-    return io.BytesIO(data)
+    return [np.asarray(Image.open(io.BytesIO(icon.png)).convert("RGB")) for icon in drawn]
 
 
 def test_it_has_the_classes_of_flux(nano):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from bioicons_pipeline.captioning import caption_prompt, subject_of
+from bioicons_pipeline.generation.carriers import png_bytes
 from bioicons_pipeline.generation.grid import GridRow, compose
 from bioicons_pipeline.generation.prompts import DEFAULT_SUBJECTS
 from bioicons_pipeline.generation.sampler import SamplingSettings, load_pipeline, sample, suitable_batch
@@ -33,12 +34,6 @@ from bioicons_pipeline.training.base_models import BaseModel
 
 CODE_VERSION = "2"
 REAL_ROWS = 5
-
-
-def _png(image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
 
 
 def sampling_settings(trained: dict, choices: dict) -> SamplingSettings:
@@ -148,10 +143,10 @@ def draw(
         f"guidance {settings.guidance} · same seed in each row",
         blocks=2,
     )
-    files = {"grid.png": _png(picture)}
+    files = {"grid.png": png_bytes(picture)}
     for index, (plain, tuned) in enumerate(zip(*both, strict=True)):
-        files[f"samples/{index:02d}-base.png"] = _png(plain)
-        files[f"samples/{index:02d}-lora.png"] = _png(tuned)
+        files[f"samples/{index:02d}-base.png"] = png_bytes(plain)
+        files[f"samples/{index:02d}-lora.png"] = png_bytes(tuned)
     kept = [
         {k: v for k, v in row.items() if k != "png"} | {"seed": s} for row, s in zip(rows, seeds, strict=True)
     ]
