@@ -230,6 +230,7 @@ def _run(options) -> None:
 def _report(summary, options, seconds: float) -> None:
     """What came out and where it is, on stdout."""
     from bioicons_pipeline.orchestration.stages import base as names
+    from bioicons_pipeline.training.files import WEIGHTS_NAME
 
     say: Say = lambda text: typer.echo(text)  # noqa: E731
     settings = get_settings()
@@ -256,7 +257,7 @@ def _report(summary, options, seconds: float) -> None:
         )
     say("")
     labels = {names.DATASET: "dataset", names.WEIGHTS: "LoRA", names.GRID: "grid"}
-    files = {names.WEIGHTS: "pytorch_lora_weights.safetensors", names.GRID: "grid.png"}
+    files = {names.WEIGHTS: WEIGHTS_NAME, names.GRID: "grid.png"}
     for asset, folder in summary.outputs.items():
         path = folder / files.get(asset, "")
         say(f"{labels[asset]:<8} {path if path.exists() else folder}")

@@ -209,8 +209,9 @@ def _adapter(store: "Store", settings: Settings, base: "BaseModel", text: str) -
     from bioicons_pipeline.generation.adapters import read_adapter
     from bioicons_pipeline.library.whole import write_whole
     from bioicons_pipeline.orchestration.stages import base as names
-    from bioicons_pipeline.orchestration.stages.weights import WEIGHTS_FILE, ref_name
+    from bioicons_pipeline.orchestration.stages.weights import ref_name
     from bioicons_pipeline.store.names import ALL
+    from bioicons_pipeline.training.files import WEIGHTS_NAME
 
     name, _, strength = text.rpartition("=")
     if not name:
@@ -235,10 +236,10 @@ def _adapter(store: "Store", settings: Settings, base: "BaseModel", text: str) -
         )
         raise NotTrainedError(f"There is no LoRA {name!r} on {base.name}; {there}.")
     version = store.version(ref.version_id)
-    entry = version.entry(WEIGHTS_FILE)
+    entry = version.entry(WEIGHTS_NAME)
     target = settings.cache_dir / "adapters" / f"{entry.sha256}.safetensors"
     if not target.is_file() or target.stat().st_size != entry.size:
-        write_whole(target, store.read(version, WEIGHTS_FILE))
+        write_whole(target, store.read(version, WEIGHTS_NAME))
     return read_adapter(target, base, name=name, scale=scale, version=ref.version_id)
 
 

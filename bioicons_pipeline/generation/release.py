@@ -16,9 +16,8 @@ import yaml
 
 from bioicons_pipeline.dataset.hub import PublishRefusedError
 from bioicons_pipeline.library.licences import policy_for
+from bioicons_pipeline.training.files import COMFYUI_NAME, CURVE_NAME, REPORT_NAME, WEIGHTS_NAME
 
-WEIGHTS_FILE, COMFYUI_FILE = "pytorch_lora_weights.safetensors", "comfyui_lora.safetensors"
-REPORT_FILE, CURVE_FILE = "training_report.json", "loss_curve.png"
 FLUX_DEV_LICENCE = "flux-1-dev-non-commercial-license"
 
 
@@ -42,7 +41,7 @@ def release_files(release: Release, repo_id: str, preset: str) -> dict[str, byte
         PublishRefusedError: weights, report or credits are missing, or the dataset has a licence that
             `preset` does not allow.
     """
-    lacking = [name for name in (WEIGHTS_FILE, REPORT_FILE) if name not in release.adapter]
+    lacking = [name for name in (WEIGHTS_NAME, REPORT_NAME) if name not in release.adapter]
     lacking += [name for name in ("ATTRIBUTION.md", "dataset.json") if name not in release.credits]
     if not any(name.startswith("LICENSES/") for name in release.credits):
         lacking.append("LICENSES/")
@@ -50,7 +49,7 @@ def release_files(release: Release, repo_id: str, preset: str) -> dict[str, byte
         raise PublishRefusedError(
             f"The adapter lacks {', '.join(lacking)}: train it again before publishing."
         )
-    report, dataset = json.loads(release.adapter[REPORT_FILE]), json.loads(release.credits["dataset.json"])
+    report, dataset = json.loads(release.adapter[REPORT_NAME]), json.loads(release.credits["dataset.json"])
     policy = policy_for(preset)
     outside = sorted(spdx for spdx in dataset["licence_mix"] if not policy.allows(spdx))
     if outside:
@@ -59,7 +58,7 @@ def release_files(release: Release, repo_id: str, preset: str) -> dict[str, byte
             "train it with this preset before publishing."
         )
     samples = json.loads(release.grid["samples.json"])["rows"] if "samples.json" in release.grid else []
-    wanted = (WEIGHTS_FILE, COMFYUI_FILE, REPORT_FILE, CURVE_FILE)
+    wanted = (WEIGHTS_NAME, COMFYUI_NAME, REPORT_NAME, CURVE_NAME)
     files = {name: release.adapter[name] for name in wanted if name in release.adapter}
     kept = ("ATTRIBUTION.md", "ATTRIBUTION.csv", "dataset.json")
     files |= {n: data for n, data in release.credits.items() if n in kept or n.startswith("LICENSES/")}
@@ -140,7 +139,7 @@ def model_card(
         f"max_sequence_length={config['t5_length']}).images[0]",
         "```",
         "",
-        f"`{COMFYUI_FILE}` is the same adapter for ComfyUI and sd-scripts.",
+        f"`{COMFYUI_NAME}` is the same adapter for ComfyUI and sd-scripts.",
         "",
         "## What it was trained on",
         "",

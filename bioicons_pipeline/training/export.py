@@ -21,9 +21,6 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-WEIGHTS_NAME = "pytorch_lora_weights.safetensors"
-COMFYUI_NAME = "comfyui_lora.safetensors"
-
 
 def diffusers_file(
     tensors: Mapping[str, Tensor], lora_config: Mapping[str, Any], metadata: Mapping[str, str]

@@ -7,7 +7,7 @@ Belongs here: which files, from which step, with which provenance. Does not belo
 from __future__ import annotations
 
 from bioicons_pipeline.store import Store
-from bioicons_pipeline.training import export, report
+from bioicons_pipeline.training import export, files, report
 from bioicons_pipeline.training.adapter import adapter_config, trainable
 from bioicons_pipeline.training.base_models import BaseModel
 from bioicons_pipeline.training.cache import json_bytes
@@ -64,15 +64,15 @@ def publish(
     )
     name = request.partition.replace("_", " ")
     title = f"{name} on {base.name}: {len(train_set)} icons, {state.step} steps, rank {config.rank}"
-    files = {
-        export.WEIGHTS_NAME: export.diffusers_file(tensors, lora, header),
-        export.COMFYUI_NAME: export.comfyui_file(
+    written = {
+        files.WEIGHTS_NAME: export.diffusers_file(tensors, lora, header),
+        files.COMFYUI_NAME: export.comfyui_file(
             tensors, alpha=config.alpha, width=trainer.transformer.inner_dim, metadata=header
         ),
-        report.REPORT_NAME: json_bytes(facts),
-        report.CURVE_NAME: report.loss_curve(state, title=title, exported_step=step),
+        files.REPORT_NAME: json_bytes(facts),
+        files.CURVE_NAME: report.loss_curve(state, title=title, exported_step=step),
     }
-    version = Store(request.store_root).commit(files)
+    version = Store(request.store_root).commit(written)
     return TrainingOutcome(
         version_id=version.id,
         base=base.name,

@@ -15,8 +15,6 @@ from typing import Any
 from bioicons_pipeline.training.checkpoint import RunState
 from bioicons_pipeline.training.config import TrainingConfig
 
-REPORT_NAME = "training_report.json"
-CURVE_NAME = "loss_curve.png"
 FORMAT = 1
 
 

@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load
 
-from bioicons_pipeline.training import export
+from bioicons_pipeline.training import export, files
 from bioicons_pipeline.training.adapter import (
     TARGETS,
     adapter_config,
@@ -133,7 +133,7 @@ def test_tensors_of_another_rank_are_refused():
 @pytest.mark.parametrize("targets", ["attention", "attention+ff"])
 def test_reloads_to_the_identical_image(rank, alpha, targets, tmp_path):
     pipeline, tensors, _, _ = trained(targets, rank, alpha)
-    path = tmp_path / export.WEIGHTS_NAME
+    path = tmp_path / files.WEIGHTS_NAME
     path.write_bytes(export.diffusers_file(tensors, adapter_config(pipeline.transformer), {}))
     fresh = make_tiny_pipeline(MINI)
     plain = image(fresh)

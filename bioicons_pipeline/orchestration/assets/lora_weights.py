@@ -11,6 +11,7 @@ from bioicons_pipeline.orchestration.executors import GPU_POOL
 from bioicons_pipeline.orchestration.partitions import CATEGORIES
 from bioicons_pipeline.orchestration.reporting import picture, user_errors, where
 from bioicons_pipeline.orchestration.resources import ArtifactStore, Base, TrainingBackend
+from bioicons_pipeline.training.files import CURVE_NAME
 
 
 class TrainingRun(dg.Config):
@@ -58,7 +59,7 @@ def _train(
     facts = outcome.facts
     metadata: dict[str, Any] = {"status": facts["status"], "base": model.name, **where(store, outcome)}
     if facts["status"] == "trained":
-        curve = store.read(store.version(outcome.version_id), "loss_curve.png")
+        curve = store.read(store.version(outcome.version_id), CURVE_NAME)
         metadata |= {
             "loss": picture(curve, "loss"),
             "fixed-noise loss": json.dumps(facts["fixed_noise_loss"]),

@@ -28,9 +28,10 @@ from bioicons_pipeline.orchestration.stages.base import (
     to_json,
     unchanged,
 )
-from bioicons_pipeline.orchestration.stages.weights import NOT_TRAINED, WEIGHTS_FILE, ref_name
+from bioicons_pipeline.orchestration.stages.weights import NOT_TRAINED, ref_name
 from bioicons_pipeline.store import Store
 from bioicons_pipeline.training.base_models import BaseModel
+from bioicons_pipeline.training.files import WEIGHTS_NAME
 
 CODE_VERSION = "2"
 REAL_ROWS = 5
@@ -114,8 +115,8 @@ def draw(
     seeds = [seed + index for index in range(len(rows))]
     prompts = [row["prompt"] for row in rows]
     with tempfile.TemporaryDirectory(prefix="bioicons-grid-") as scratch:
-        lora = Path(scratch) / WEIGHTS_FILE
-        lora.write_bytes(store.read(version, WEIGHTS_FILE))
+        lora = Path(scratch) / WEIGHTS_NAME
+        lora.write_bytes(store.read(version, WEIGHTS_NAME))
         pipeline = load_pipeline(base, [lora])
         both = [
             sample(

@@ -25,11 +25,11 @@ from bioicons_pipeline.orchestration.stages.base import (
 from bioicons_pipeline.store import Store
 from bioicons_pipeline.training.base_models import REGISTRY, BaseModel, RegisteredBase
 from bioicons_pipeline.training.config import TrainingConfig, TrainingRequest, preset
+from bioicons_pipeline.training.files import REPORT_NAME, WEIGHTS_NAME
 from bioicons_pipeline.training.header import safetensors_metadata
 
 CODE_VERSION = "1"
 MINIMUM_ICONS = 12
-WEIGHTS_FILE = "pytorch_lora_weights.safetensors"
 SMALL_BASE_BYTES = 2**30
 """A transformer file under 1 GiB is small enough to train on a CPU."""
 NOT_TRAINED = "not_trained.json"
@@ -114,19 +114,19 @@ def accept(store: Store, plan_: Plan, base: BaseModel, category: str | None, ver
     assert plan_.request is not None
     version = store.version(version_id)
     names = {entry.path for entry in version.files}
-    missing = {WEIGHTS_FILE, "training_report.json"} - names
+    missing = {WEIGHTS_NAME, REPORT_NAME} - names
     if missing:
         raise TrainingRejectedError(
             f"The training of {plan_.request.partition} committed no {', '.join(sorted(missing))}: "
             "see the run's log for what the trainer said, then run it again."
         )
-    header = safetensors_metadata(store.read(version, WEIGHTS_FILE))
+    header = safetensors_metadata(store.read(version, WEIGHTS_NAME))
     if header.get("dataset_version") != plan_.request.dataset_version:
         raise TrainingRejectedError(
             f"The trainer returned an adapter of dataset {header.get('dataset_version')}, asked for was "
             f"{plan_.request.dataset_version}: delete {plan_.request.work_dir} and run it again."
         )
-    report = json.loads(store.read(version, "training_report.json"))
+    report = json.loads(store.read(version, REPORT_NAME))
     facts = {
         "status": "trained",
         "dataset_version": plan_.request.dataset_version,

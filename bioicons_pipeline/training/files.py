@@ -1,0 +1,9 @@
+"""Names of the files that a training leaves, for whoever reads them. No torch here.
+
+Belongs here: the names. Does not belong here: their formats (export, report).
+"""
+
+WEIGHTS_NAME = "pytorch_lora_weights.safetensors"
+COMFYUI_NAME = "comfyui_lora.safetensors"
+REPORT_NAME = "training_report.json"
+CURVE_NAME = "loss_curve.png"
