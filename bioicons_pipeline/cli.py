@@ -20,6 +20,7 @@ from bioicons_pipeline.cli_dataset import export_app, publish_app
 from bioicons_pipeline.cli_generate import generate, review
 from bioicons_pipeline.cli_lora import publish_lora
 from bioicons_pipeline.cli_search import search
+from bioicons_pipeline.cli_studio import studio
 from bioicons_pipeline.cli_verify import verify
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.settings import get_settings
@@ -137,8 +138,8 @@ def manifest(
     category: Annotated[str | None, typer.Option(help="One scientific category; default: all.")] = None,
 ) -> None:
     """The manifest of the last run: every icon, its author, licence, source, and why it is in or out."""
-    from bioicons_pipeline.orchestration.pipeline import check_category
     from bioicons_pipeline.orchestration.stages import manifest as stage
+    from bioicons_pipeline.orchestration.stages.manifest import check_category
     from bioicons_pipeline.store import Store
 
     if format not in ("csv", "json", "parquet"):
@@ -197,6 +198,7 @@ app.command()(verify)
 app.command()(search)
 app.command()(generate)
 app.command()(review)
+app.command()(studio)
 
 
 def _run(options) -> None:

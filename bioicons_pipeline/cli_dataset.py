@@ -161,8 +161,8 @@ def _built_dataset(settings: Settings, category: str | None) -> Iterator[tuple[P
 
 def _not_built(store: Any, category: str | None) -> BioiconsError:
     """The error for a dataset that is not there; a misspelt category is told with the names there are."""
-    from bioicons_pipeline.orchestration.pipeline import check_category
     from bioicons_pipeline.orchestration.stages import base, manifest
+    from bioicons_pipeline.orchestration.stages.manifest import check_category
 
     if category is None:
         return NotBuiltError(

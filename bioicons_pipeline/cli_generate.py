@@ -1,7 +1,7 @@
 """`bioicons generate` and `bioicons review`: new icons, and a person's word on them.
 
-Belongs here: options, progress bars and sentences of these verbs; which LoRA a name means. Does not belong
-here: how an icon is made (generation/).
+Belongs here: options, progress bars and sentences of these verbs. Does not belong here: how an icon is made
+(generation/), which LoRA a name means (orchestration/workshop).
 """
 
 from pathlib import Path
@@ -15,13 +15,7 @@ from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.settings import Settings, get_settings
 
 if TYPE_CHECKING:
-    from bioicons_pipeline.generation.adapters import Adapter
     from bioicons_pipeline.generation.make import Made, Workshop
-    from bioicons_pipeline.store import Store
-    from bioicons_pipeline.training.base_models import BaseModel
-
-LIBRARY = "library"
-"""What the LoRA of the whole library is called on the command line."""
 
 
 class InterruptedGenerationError(BioiconsError):
@@ -147,135 +141,35 @@ def _workshop(
     choices: dict[str, Any],
 ) -> "Workshop":  # fmt: skip
     """Base, adapters, settings and training icons of a call; refuses before anything heavy is loaded."""
-    from bioicons_pipeline.generation.make import Workshop
-    from bioicons_pipeline.generation.sampler import (
-        SamplingSettings,
-        check_settings,
-        load_pipeline,
-    )
-    from bioicons_pipeline.orchestration.stages.weights import training_config
+    from bioicons_pipeline.orchestration.workshop import (
+        Stock,
+        how_to_train,
+        make_workshop,
+        named_adapter,
+        suitable_adapter,
+    )  # fmt: skip
     from bioicons_pipeline.store import Store
     from bioicons_pipeline.training.base_models import resolve_base
 
-    store = Store(settings.resolved_store_root)
+    stock = Stock(Store(settings.resolved_store_root), settings.cache_dir)
     base = resolve_base(base_name, settings.cache_dir)
-    adapters = _adapters(store, settings, base, category, loras, console)
-    suits = training_config(base, {})
-    known = {
-        "size": next((found.resolution for found in adapters if found.resolution), suits.resolution),
-        "max_sequence_length": next(
-            (found.t5_length for found in adapters if found.t5_length), suits.t5_length
-        ),
-    }
-    sampling = SamplingSettings(**known | {key: value for key, value in choices.items() if value is not None})
-    check_settings(sampling)
-    return Workshop(
-        base=base,
-        adapters=adapters,
-        settings=sampling,
-        pipeline=lambda: load_pipeline(base, [found.path for found in adapters]),
-        training=_training_icons(store, settings, adapters, console),
-    )
-
-
-def _adapters(
-    store: "Store", settings: Settings, base: "BaseModel", category: str | None, loras: list[str] | None,
-    console: Console,
-) -> "list[Adapter]":  # fmt: skip
-    """The LoRAs that were asked for; without a word about them the one that suits, if there is one."""
     if loras is not None:
-        return [_adapter(store, settings, base, text) for text in loras]
-    for name in (category, LIBRARY) if category else (LIBRARY,):
-        try:
-            return [_adapter(store, settings, base, name)]
-        except NotTrainedError:
-            continue
-    if category:
-        _check_category(store, category)
-    run = f"bioicons run{f' --category {category}' if category else ''} --base {base.name}"
-    console.print(
-        f"[yellow]There is no LoRA on {base.name} yet, so this is the base alone, not bioicons style:[/] "
-        f"train one with `{run}`."
-    )
-    return []
-
-
-class NotTrainedError(BioiconsError):
-    """There is no LoRA of this name on this base."""
-
-
-def _adapter(store: "Store", settings: Settings, base: "BaseModel", text: str) -> "Adapter":
-    """`NAME` or `NAME=SCALE`; a name is a category, `library`, or a file."""
-    from bioicons_pipeline.generation.adapters import read_adapter
-    from bioicons_pipeline.library.whole import write_whole
-    from bioicons_pipeline.orchestration.stages import base as names
-    from bioicons_pipeline.orchestration.stages.weights import ref_name
-    from bioicons_pipeline.store.names import ALL
-    from bioicons_pipeline.training.files import WEIGHTS_NAME
-
-    name, _, strength = text.rpartition("=")
-    if not name:
-        name, strength = text, "1"
-    try:
-        scale = float(strength)
-    except ValueError:
-        raise BioiconsError(
-            f"The scale {strength!r} of LoRA {name} is no number: write e.g. {name}=0.8."
-        ) from None
-    if name.endswith(".safetensors") or Path(name).is_file():
-        return read_adapter(Path(name), base, scale=scale)
-    ref = store.get_ref(names.WEIGHTS, partition=None if name == LIBRARY else name, base=ref_name(base))
-    trained = sorted(
-        LIBRARY if key == ALL else key
-        for key, found in store.list_refs(names.WEIGHTS, ref_name(base)).items()
-        if (found.info or {}).get("status") == "trained"
-    )
-    if ref is None or (ref.info or {}).get("status") != "trained":
-        there = (
-            f"there are {', '.join(trained)}" if trained else "none is trained yet: see `bioicons run --help`"
+        adapters = [named_adapter(stock, base, text) for text in loras]
+    elif suits := suitable_adapter(stock, base, category):
+        adapters = [suits]
+    else:
+        adapters = []
+        console.print(
+            f"[yellow]There is no LoRA on {base.name} yet, so this is the base alone, not bioicons style:[/] "
+            f"train one with `{how_to_train(base, category)}`."
         )
-        raise NotTrainedError(f"There is no LoRA {name!r} on {base.name}; {there}.")
-    version = store.version(ref.version_id)
-    entry = version.entry(WEIGHTS_NAME)
-    target = settings.cache_dir / "adapters" / f"{entry.sha256}.safetensors"
-    if not target.is_file() or target.stat().st_size != entry.size:
-        write_whole(target, store.read(version, WEIGHTS_NAME))
-    return read_adapter(target, base, name=name, scale=scale, version=ref.version_id)
-
-
-def _check_category(store: "Store", category: str) -> None:
-    """A misspelt category is told with the names there are; nothing where nothing was run yet."""
-    from bioicons_pipeline.orchestration.pipeline import check_category
-    from bioicons_pipeline.orchestration.stages import base as names
-    from bioicons_pipeline.orchestration.stages import manifest
-
-    try:
-        known = manifest.current_categories(store)
-    except names.MissingInputError:
-        return
-    check_category(category, known)
-
-
-def _training_icons(store: "Store", settings: Settings, adapters: "list[Adapter]", console: Console):
-    """The icons to compare with: those of the datasets of all adapters, if all are at hand."""
-    from bioicons_pipeline.generation.training_icons import read_training_icons
-    from bioicons_pipeline.store import StoreError
-
-    datasets = [found.dataset_version for found in adapters]
-    if not datasets or not all(datasets):
-        return None
-    try:
-        with _bars(console) as bars:
-            task = bars.add_task("reading training icons", total=None)
-            return read_training_icons(
-                store,
-                datasets,
-                settings.cache_dir / "copies",
-                progress=lambda done, total: bars.update(task, completed=done, total=total),
-            )
-    except StoreError as error:
-        console.print(f"[yellow]No comparison with training icons:[/] {escape(str(error))}")
-        return None
+    with _bars(console) as bars:
+        task = bars.add_task("reading training icons", total=None)
+        return make_workshop(
+            stock, base, adapters, choices,
+            warn=lambda text: console.print(f"[yellow]{escape(text)}[/]"),
+            progress=lambda done, total: bars.update(task, completed=done, total=total),
+        )  # fmt: skip
 
 
 def _bars(console: Console):

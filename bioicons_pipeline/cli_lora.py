@@ -71,14 +71,15 @@ def _trained(settings: Settings, category: str | None, base_name: str) -> Any:
     from bioicons_pipeline.orchestration.stages import base as names
     from bioicons_pipeline.orchestration.stages.weights import ref_name
     from bioicons_pipeline.orchestration.stages.withdrawn import out_of_date
+    from bioicons_pipeline.orchestration.workshop import trained_ref
     from bioicons_pipeline.store import Store
     from bioicons_pipeline.training.base_models import REGISTRY, resolve_base
 
     store = Store(settings.resolved_store_root)
     row = REGISTRY.get(base_name)
     stored_as = base_name if row else ref_name(resolve_base(base_name, settings.cache_dir))
-    ref = store.get_ref(names.WEIGHTS, partition=category, base=stored_as)
-    if ref is None or (ref.info or {}).get("status") != "trained":
+    ref = trained_ref(store, category, stored_as)
+    if ref is None:
         chosen = f" --category {category}" if category else ""
         raise NotBuiltError(
             f"There is no LoRA of {category or 'the library'} on {base_name}: train it with "

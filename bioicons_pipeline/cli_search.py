@@ -9,7 +9,7 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -20,7 +20,7 @@ from bioicons_pipeline.settings import Settings, get_settings
 if TYPE_CHECKING:
     import numpy as np
 
-    from bioicons_pipeline.generation.search import Hit, IconSearch
+    from bioicons_pipeline.generation.search import IconSearch
     from bioicons_pipeline.store import Store
 
 
@@ -40,8 +40,8 @@ def search(
 
     Knows the last snapshot of the library (`bioicons run --until icon_manifest` fetches it).
     """
-    from bioicons_pipeline.orchestration.pipeline import check_category
     from bioicons_pipeline.orchestration.stages import manifest as stage
+    from bioicons_pipeline.orchestration.stages.manifest import check_category
     from bioicons_pipeline.store import Store
 
     settings = get_settings()
@@ -66,8 +66,13 @@ def search(
     for number, hit in enumerate(found.hits, start=1):
         typer.echo(f"{number:>3}  {hit.citation}")
     if out is not None:
-        files = write_hits(store, settings, found.hits, out)
-        typer.echo(f"\n{files} files in {out}")
+        from bioicons_pipeline.generation.found import draw_hits, write_found
+
+        drawn = draw_hits(found.hits, store.read_blob)
+        for one in drawn:
+            if not one.svg:
+                typer.echo(f"left out, it cannot be shown safely: {one.hit.row['source_path']}", err=True)
+        typer.echo(f"\n{write_found(drawn, out)} files in {out}")
 
 
 def icon_search(store: "Store", settings: Settings, console: Console) -> "IconSearch":
@@ -110,40 +115,3 @@ def _kept(texts: list[str], folder: Path, console: Console) -> "np.ndarray":
     np.save(buffer, made, allow_pickle=False)
     write_whole(file, buffer.getvalue())
     return made
-
-
-def write_hits(store: "Store", settings: Settings, hits: "Sequence[Hit]", out: Path, size: int = 512) -> int:
-    """Write the icons found, their credits and a contact sheet; returns the number of files."""
-    import pandas as pd
-    from PIL import Image
-
-    from bioicons_pipeline.generation.carriers import png_bytes
-    from bioicons_pipeline.generation.sheet import contact_sheet
-    from bioicons_pipeline.library.credits import attribution_markdown
-    from bioicons_pipeline.library.whole import write_whole
-    from bioicons_pipeline.rendering import RenderSettings, render_many
-
-    svgs = [(str(number), store.read_blob(str(hit.row["sha256"]))) for number, hit in enumerate(hits)]
-    shown: list[tuple[Any, str, bool]] = []
-    written, kept = 0, []
-    for hit, drawn in zip(hits, render_many(svgs, RenderSettings(size=size), workers=1), strict=True):
-        if not drawn.svg or not drawn.alpha_png:
-            typer.echo(f"left out, it cannot be shown safely: {hit.row['source_path']}", err=True)
-            continue
-        stem = f"{len(kept) + 1:02d}-{_plain(str(hit.row['name']))}"
-        write_whole(out / f"{stem}.svg", drawn.svg)
-        write_whole(out / f"{stem}.png", drawn.alpha_png)
-        shown.append((Image.open(io.BytesIO(drawn.alpha_png)).convert("RGBA"), stem[:22], False))
-        kept.append(hit.row)
-        written += 2
-    if kept:
-        credit = attribution_markdown(pd.DataFrame(kept), "none")
-        write_whole(out / "ATTRIBUTION.md", credit.encode())
-        write_whole(out / "overview.png", png_bytes(contact_sheet(shown)))
-        written += 2
-    return written
-
-
-def _plain(name: str) -> str:
-    """A name of any script as part of a file name."""
-    return "".join(char if char.isalnum() else "-" for char in name).strip("-")[:60] or "icon"

@@ -25,8 +25,8 @@ def verify(
 
     Chromium is a third opinion beside the two renderers; nothing else depends on it. Needs chromium on PATH.
     """
-    from bioicons_pipeline.orchestration.pipeline import check_category
     from bioicons_pipeline.orchestration.stages import manifest as stage
+    from bioicons_pipeline.orchestration.stages.manifest import check_category
     from bioicons_pipeline.rendering import verify as compare
     from bioicons_pipeline.store import Store
 

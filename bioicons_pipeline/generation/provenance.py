@@ -122,6 +122,13 @@ class Card(_Strict):
         return f"AI-generated, {last.verdict} by {last.reviewer} on {last.date}"
 
     @property
+    def credit(self) -> str:
+        """A line for a figure's legend that says what this is."""
+        loras = ", ".join(f"{adapter.name} {adapter.sha256[:12]}" for adapter in self.adapters)
+        trained = f" with LoRA {loras}, trained on bioicons (https://bioicons.com)" if loras else ""
+        return f'"{self.prompt}" icon drawn by {self.base.name}{trained}, seed {self.seed}. {self.status}.'
+
+    @property
     def cite_instead(self) -> str | None:
         """Credit of the icon that this one is likely a copy of, None where it is not."""
         return self.nearest[0].citation if self.likely_copy and self.nearest else None

@@ -4,7 +4,6 @@
 first, so that a wrong base or category stops before anything is written.
 """
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import dagster as dg
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.orchestration import launch
 from bioicons_pipeline.orchestration.stages import base as names
+from bioicons_pipeline.orchestration.stages.manifest import check_category
 from bioicons_pipeline.settings import Settings
 
 STAGES = (
@@ -89,19 +89,6 @@ def check_options(options: Options, settings: Settings) -> None:
     if STAGES.index(options.until) >= STAGES.index(names.WEIGHTS):
         check_base(options.base)
         weights.check_training(dict(options.training))
-
-
-def check_category(category: str, known: list[str]) -> None:
-    """Refuse a category that the snapshot does not have, with the nearest names.
-
-    Raises:
-        BioiconsError: with what there is.
-    """
-    if category in known:
-        return
-    near = difflib.get_close_matches(category, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}."
-    raise BioiconsError(f"The library has no category {category!r}: {hint}")
 
 
 def run_pipeline(

@@ -5,12 +5,14 @@ Families, split and licence audit reach across categories, so every run computes
 result is kept under the ref `library_manifest` and reused while its inputs are the same.
 """
 
+import difflib
 import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.library import manifest as rows
 from bioicons_pipeline.library.authors import read_authors
 from bioicons_pipeline.library.curation import CurationRules, load_curation
@@ -132,6 +134,19 @@ def current_categories(store: Store) -> list[str]:
         MissingInputError: there is no manifest yet.
     """
     return list((require_ref(store, LIBRARY, None).info or {})["categories"])
+
+
+def check_category(category: str, known: list[str]) -> None:
+    """Refuse a category that the snapshot does not have, with the nearest names.
+
+    Raises:
+        BioiconsError: with what there is.
+    """
+    if category in known:
+        return
+    near = difflib.get_close_matches(category, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}."
+    raise BioiconsError(f"The library has no category {category!r}: {hint}")
 
 
 def notes(store: Store) -> list[str]:

@@ -1,0 +1,68 @@
+"""Icons that a search found, drawn and written: safe SVG, transparent PNG, credits.
+
+Belongs here: from hits to pictures and files. Does not belong here: the search (`search`), where the bytes of
+icons are kept (store).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from bioicons_pipeline.generation.carriers import png_bytes
+from bioicons_pipeline.generation.search import Hit
+from bioicons_pipeline.generation.sheet import contact_sheet
+from bioicons_pipeline.library.credits import attribution_markdown
+from bioicons_pipeline.library.whole import write_whole
+from bioicons_pipeline.rendering import RenderSettings, render_many
+
+SIZE = 512
+
+
+@dataclass(frozen=True)
+class DrawnHit:
+    """A hit with `svg`, the sanitised drawing, and `png`, transparent, `SIZE` px: both b"" where it cannot be
+    shown safely."""
+
+    hit: Hit
+    svg: bytes
+    png: bytes
+
+    @property
+    def stem(self) -> str:
+        """The icon's name as part of a file name, in any script."""
+        name = str(self.hit.row["name"])
+        return "".join(char if char.isalnum() else "-" for char in name).strip("-")[:60] or "icon"
+
+
+def draw_hits(hits: Sequence[Hit], read: Callable[[str], bytes], size: int = SIZE) -> list[DrawnHit]:
+    """Every hit drawn at `size` px, in the order given; `read` gives the SVG bytes of a SHA-256."""
+    svgs = [(str(number), read(str(hit.row["sha256"]))) for number, hit in enumerate(hits)]
+    drawn = render_many(svgs, RenderSettings(size=size), workers=1)
+    return [
+        DrawnHit(hit, one.svg, one.alpha_png) if one.svg and one.alpha_png else DrawnHit(hit, b"", b"")
+        for hit, one in zip(hits, drawn, strict=True)
+    ]
+
+
+def write_found(drawn: Sequence[DrawnHit], out: Path) -> int:
+    """Write what can be shown of some hits into `out`, with ATTRIBUTION.md and overview.png; returns the
+    number of files."""
+    shown = [one for one in drawn if one.svg]
+    sheet: list[tuple[Image.Image, str, bool]] = []
+    for number, one in enumerate(shown, start=1):
+        stem = f"{number:02d}-{one.stem}"
+        write_whole(out / f"{stem}.svg", one.svg)
+        write_whole(out / f"{stem}.png", one.png)
+        sheet.append((Image.open(io.BytesIO(one.png)).convert("RGBA"), stem[:22], False))
+    if not shown:
+        return 0
+    credit = attribution_markdown(pd.DataFrame([one.hit.row for one in shown]), "none")
+    write_whole(out / "ATTRIBUTION.md", credit.encode())
+    write_whole(out / "overview.png", png_bytes(contact_sheet(sheet)))
+    return 2 * len(shown) + 2

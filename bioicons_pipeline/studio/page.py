@@ -1,0 +1,168 @@
+"""The studio's page: words, buttons, galleries.
+
+Belongs here: what stands where on the page, and which call of the `desk` a button makes. Does not belong
+here: what these calls do. Gradio's documentation: https://www.gradio.app/docs.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bioicons_pipeline.generation.adapters import MAX_SCALE
+from bioicons_pipeline.generation.make import Wish
+from bioicons_pipeline.studio.desk import (
+    MOST_AT_ONCE,
+    NO_LORA,
+    Answer,
+    Choice,
+    Services,
+    Shown,
+    draw,
+    look,
+)
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+ALL = "all categories"
+TITLE = "bioicons studio"
+INTRO = (
+    "# bioicons studio\nLook first: often the icon that you need has been drawn by a person, under an open "
+    "licence. What nobody has drawn, a model can, in the same style; such icons are marked as AI-generated."
+)
+CSS = """
+.gradio-container { max-width: 1100px !important; margin: 0 auto !important }
+.gallery-icons img { background: #fff; padding: 6px }
+footer { display: none !important }
+"""
+_KINDS = ("PNG", "SVG", "Card")
+
+
+def build_page(services: Services) -> gr.Blocks:
+    """The page as Gradio blocks, not started yet."""
+    import gradio as gr
+
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+        gr.Markdown(INTRO)
+        with gr.Row(equal_height=True):
+            words = gr.Textbox(
+                label="What do you need?",
+                placeholder="mast cell",
+                scale=4,
+                autofocus=True,
+                elem_id="words",
+                max_length=1000,
+            )
+            category = gr.Dropdown([ALL, *services.categories], value=ALL, label="Category", scale=2)
+            search = gr.Button("Look in the library", variant="primary", scale=1, elem_id="search")
+        _found_part(gr, services, words, category, search)
+        gr.Markdown(f"### Not there? Have it drawn\n{services.model}")
+        _drawn_part(gr, services, words, category)
+        page.queue(default_concurrency_limit=1, max_size=32)
+    return page
+
+
+def _found_part(gr: Any, services: Services, words: Any, category: Any, search: Any) -> None:
+    part = _Part(gr, "found", kinds=("PNG", "SVG"))
+
+    def looked(query: str, chosen: str) -> tuple:
+        return part.filled(look(services, query, None if chosen == ALL else chosen))
+
+    gr.on(
+        [search.click, words.submit],
+        looked,
+        [words, category],
+        part.outputs,
+        api_name=False,
+        concurrency_id="library",
+    )
+
+
+def _drawn_part(gr: Any, services: Services, words: Any, category: Any) -> None:
+    loras = [*services.loras, NO_LORA]
+    with gr.Row(equal_height=True):
+        count = gr.Slider(1, MOST_AT_ONCE, value=4, step=1, label="How many", scale=2)
+        seed = gr.Number(value=0, precision=0, minimum=0, label="Seed", scale=1, elem_id="seed")
+        dice = gr.Button("🎲 another seed", scale=1)
+        go = gr.Button("Draw", variant="primary", scale=1, elem_id="draw")
+        stop = gr.Button("Stop", scale=1, elem_id="stop")
+    with gr.Accordion("How it is drawn", open=False), gr.Row():
+        lora = gr.Dropdown(loras, value=loras[0], label="Style (LoRA)")
+        scale = gr.Slider(0, MAX_SCALE, value=1.0, step=0.05, label="Strength of the style")
+        steps = gr.Slider(1, 100, value=28, step=1, label="Denoising steps")
+        guidance = gr.Slider(0, 15, value=3.5, step=0.5, label="Guidance")
+    part = _Part(gr, "drawn", kinds=_KINDS)
+    tracked = gr.Progress()
+
+    def drawn(
+        prompt: str, chosen: str, many: int, first: int, *how: Any, progress: Any = tracked
+    ) -> Iterator[tuple]:
+        name, strength, denoising, guide = how
+        where = None if chosen == ALL else chosen
+        progress(0.0, desc="Loading the model")
+        for answer in draw(
+            services,
+            lambda: Wish(prompt, where, int(many), int(first or 0)),
+            Choice(name, float(strength), int(denoising), float(guide)),
+            progress=lambda done, total: progress((done, total), desc="Drawing", unit="steps"),
+        ):
+            yield part.filled(answer)
+
+    running = go.click(
+        drawn,
+        [words, category, count, seed, lora, scale, steps, guidance],
+        part.outputs,
+        api_name=False,
+        concurrency_id="model",
+    )
+    stop.click(None, cancels=[running], api_name=False)
+    dice.click(lambda: random.randrange(2**31), None, seed, api_name=False)
+
+
+class _Part:
+    """A gallery with a sentence above it, and what is said and given of the icon chosen in it."""
+
+    def __init__(self, gr: Any, name: str, kinds: Sequence[str]) -> None:
+        self.gr, self.kinds = gr, kinds
+        self.words = gr.Markdown(elem_id=f"{name}-words")
+        self.icons = gr.State([])
+        with gr.Row():
+            self.gallery = gr.Gallery(
+                show_label=False, columns=6, height="auto", object_fit="contain", allow_preview=False,
+                visible=False, buttons=[], elem_id=f"{name}-icons", elem_classes="gallery-icons", scale=3,
+            )  # fmt: skip
+            with gr.Column(scale=2, visible=False, elem_id=f"{name}-choice") as self.choice:
+                self.facts = gr.Markdown()
+                self.credit = gr.Textbox(
+                    label="Citation", lines=2, buttons=["copy"], interactive=False, elem_id=f"{name}-credit"
+                )
+                with gr.Row():
+                    self.buttons = [
+                        gr.DownloadButton(kind, size="sm", elem_id=f"{name}-{kind.lower()}") for kind in kinds
+                    ]
+        self.outputs = [self.words, self.gallery, self.icons, self.choice]
+        self.gallery.select(
+            self._chosen,
+            [self.icons],
+            [self.choice, self.facts, self.credit, *self.buttons],
+            api_name=False,
+            queue=False,
+        )
+
+    def filled(self, answer: Answer) -> tuple:
+        """Values of `outputs` for an answer; nothing is chosen yet."""
+        pictures = [(str(icon.picture), icon.label) for icon in answer.icons]
+        gallery = self.gr.Gallery(pictures, visible=bool(pictures), selected_index=None)
+        return answer.words, gallery, list(answer.icons), self.gr.Column(visible=False)
+
+    def _chosen(self, icons: list[Shown], event: gr.SelectData) -> tuple:
+        icon = icons[event.index]
+        buttons = [
+            self.gr.DownloadButton(kind, value=str(icon.files[kind]), visible=True)
+            if kind in icon.files
+            else self.gr.DownloadButton(kind, visible=False)
+            for kind in self.kinds
+        ]
+        return self.gr.Column(visible=True), icon.facts, icon.credit, *buttons
