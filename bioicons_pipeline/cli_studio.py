@@ -115,13 +115,18 @@ class _Kept:
 
     def workshop(self, choice: "Choice", warn: Callable[[str], None]) -> "Workshop":
         """Base and LoRA as chosen; the pipeline is loaded once for all wishes with the same ones."""
-        from bioicons_pipeline.orchestration.workshop import make_workshop, named_adapter
-        from bioicons_pipeline.studio.desk import NO_LORA
+        from bioicons_pipeline.orchestration.workshop import make_workshop, named_adapter, suitable_adapter
+        from bioicons_pipeline.studio.desk import NO_LORA, SUITABLE
         from bioicons_pipeline.training.base_models import resolve_base
 
         base = resolve_base(self.base_name, self.settings.cache_dir)
-        names = [] if choice.lora == NO_LORA else [f"{choice.lora}={choice.scale}"]
-        adapters = [named_adapter(self.stock, base, name) for name in names]
+        if choice.lora == SUITABLE:
+            found = suitable_adapter(self.stock, base, choice.category)
+            adapters = [replace(found, scale=choice.scale)] if found else []
+        elif choice.lora == NO_LORA:
+            adapters = []
+        else:
+            adapters = [named_adapter(self.stock, base, f"{choice.lora}={choice.scale}")]
         choices = {"steps": choice.steps, "guidance": choice.guidance}
         made = make_workshop(self.stock, base, adapters, choices, warn=warn)
         key = (base.fingerprint, *(adapter.sha256 for adapter in adapters))

@@ -2,5 +2,5 @@
 
 Belongs here: the page (`page`), what its buttons do (`desk`), opening it safely (`serve`). Does not belong
 here: search, generation, cards (generation/), which models there are (orchestration/workshop, handed in by
-the command). Gradio is imported by `page` and `serve` alone, inside functions: it is an extra.
+the command). Gradio is an extra: only `page` imports it, and `serve` imports `page` when it is asked to open.
 """

@@ -21,16 +21,18 @@ from bioicons_pipeline.generation.search import Found
 from bioicons_pipeline.library.whole import write_whole
 
 MOST_AT_ONCE = 16
+SUITABLE = "what suits the category"
 NO_LORA = "none: the base model alone"
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """How new icons are to be drawn. lora: a name of `Services.loras`, or NO_LORA; scale: its strength,
-    0 to 2."""
+    """How new icons are to be drawn. lora: a name of `Services.loras`, SUITABLE or NO_LORA; category:
+    the one it should suit; scale: its strength, 0 to 2."""
 
-    lora: str
+    lora: str = SUITABLE
+    category: str | None = None
     scale: float = 1.0
     steps: int = 28
     guidance: float = 3.5
@@ -40,10 +42,10 @@ class Choice:
 class Services:
     """What the studio stands on. Every call may raise BioiconsError.
 
-    categories: scientific categories, [] where there is no library yet; loras: names to choose from, the
-    default first; model: one line on the base model and its licence, or what to do where there is none;
-    search: words, category → hits; draw: hits → pictures; workshop: a choice, and whom to tell what is
-    missing → what icons are made with; out: folder that keeps everything that is made.
+    categories: scientific categories, [] where there is no library yet; loras: names to choose from; model:
+    one line on the base model and its licence, or what to do where there is none; search: words, category
+    → hits; draw: hits → pictures; workshop: a choice, and whom to tell what is missing → what icons are made
+    with; out: folder that keeps everything that is made.
     """
 
     categories: Sequence[str]
@@ -101,8 +103,8 @@ def _found(one: DrawnHit, folder: Path) -> Shown:
     near = "" if one.hit.why == "name" else " · near in meaning"
     facts = (
         f"**{_safe(str(row['name']))}** by {_safe(str(row['author']))} · {_safe(str(row['category']))} · "
-        f"{_safe(str(row['spdx']))}{near}  \n[the icon on GitHub]({_address(row['source_url'])}) · "
-        f"[its licence]({_address(row['licence_url'])})"
+        f"{_link(str(row['spdx']), row['licence_url'])}{near}  \n"
+        f"{_link('where it comes from', row['source_url'])}"
     )
     return Shown(png, f"{row['name']} ({row['spdx']})", facts, one.hit.citation, {"PNG": png, "SVG": svg})
 
@@ -156,8 +158,8 @@ def card_words(card: Card) -> str:
     if card.nearest:
         lines.append("Nearest training icons:")
         near = "\n".join(
-            f"- [{_safe(icon.name)}]({_address(icon.source_url)}) by {_safe(icon.author)}, "
-            f"{_safe(icon.spdx)}, {icon.similarity:.2f} alike"
+            f"- {_link(icon.name, icon.source_url)} by {_safe(icon.author)}, "
+            f"{_link(icon.spdx, icon.licence_url)}, {icon.similarity:.2f} alike"
             for icon in card.nearest
         )
         lines.append(f"{near}\n\n(a copy from {card.copy_threshold:.2f} on)")
@@ -180,9 +182,11 @@ def _safe(text: str) -> str:
     return "".join(f"\\{char}" if char in "\\`*_{}[]()#+-!|~<>$" else char for char in escaped)
 
 
-def _address(url: object) -> str:
-    """An http(s) address for a Markdown link, "#" for anything else."""
-    text = str(url or "")
-    if not text.startswith(("https://", "http://")):
-        return "#"
-    return text.replace("(", "%28").replace(")", "%29").replace(" ", "%20").replace("<", "%3C")
+def _link(text: str, url: object) -> str:
+    """A Markdown link, or the text alone where the address is none of the web."""
+    address = str(url or "")
+    if not address.startswith(("https://", "http://")):
+        return _safe(text)
+    for char in ' ()<>"\\':
+        address = address.replace(char, f"%{ord(char):02X}")
+    return f"[{_safe(text)}]({address})"

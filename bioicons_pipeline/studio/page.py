@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import gradio as gr
 
 from bioicons_pipeline.generation.adapters import MAX_SCALE
 from bioicons_pipeline.generation.make import Wish
 from bioicons_pipeline.studio.desk import (
     MOST_AT_ONCE,
     NO_LORA,
+    SUITABLE,
     Answer,
     Choice,
     Services,
@@ -22,9 +25,6 @@ from bioicons_pipeline.studio.desk import (
     draw,
     look,
 )
-
-if TYPE_CHECKING:
-    import gradio as gr
 
 ALL = "all categories"
 TITLE = "bioicons studio"
@@ -34,7 +34,12 @@ INTRO = (
 )
 CSS = """
 .gradio-container { max-width: 1100px !important; margin: 0 auto !important }
-.gallery-icons img { background: #fff; padding: 6px }
+.gallery-icons .grid-container { grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)) !important }
+.gallery-icons .grid-wrap { max-height: 520px; height: auto !important }
+.gallery-icons .thumbnail-item { aspect-ratio: auto; display: flex; flex-direction: column; height: auto }
+.gallery-icons .thumbnail-item img { background: #fff; padding: 6px; aspect-ratio: 1; height: auto }
+.gallery-icons .caption-label { position: static; max-width: 100%; width: 100%; opacity: 1 !important;
+  border: 0; text-align: center }
 footer { display: none !important }
 """
 _KINDS = ("PNG", "SVG", "Card")
@@ -42,8 +47,6 @@ _KINDS = ("PNG", "SVG", "Card")
 
 def build_page(services: Services) -> gr.Blocks:
     """The page as Gradio blocks, not started yet."""
-    import gradio as gr
-
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         gr.Markdown(INTRO)
         with gr.Row(equal_height=True):
@@ -57,15 +60,15 @@ def build_page(services: Services) -> gr.Blocks:
             )
             category = gr.Dropdown([ALL, *services.categories], value=ALL, label="Category", scale=2)
             search = gr.Button("Look in the library", variant="primary", scale=1, elem_id="search")
-        _found_part(gr, services, words, category, search)
+        _found_part(services, words, category, search)
         gr.Markdown(f"### Not there? Have it drawn\n{services.model}")
-        _drawn_part(gr, services, words, category)
+        _drawn_part(services, words, category)
         page.queue(default_concurrency_limit=1, max_size=32)
     return page
 
 
-def _found_part(gr: Any, services: Services, words: Any, category: Any, search: Any) -> None:
-    part = _Part(gr, "found", kinds=("PNG", "SVG"))
+def _found_part(services: Services, words: Any, category: Any, search: Any) -> None:
+    part = _Part("found", kinds=("PNG", "SVG"))
 
     def looked(query: str, chosen: str) -> tuple:
         return part.filled(look(services, query, None if chosen == ALL else chosen))
@@ -76,16 +79,17 @@ def _found_part(gr: Any, services: Services, words: Any, category: Any, search: 
         [words, category],
         part.outputs,
         api_name=False,
+        show_progress_on=part.words,
         concurrency_id="library",
     )
 
 
-def _drawn_part(gr: Any, services: Services, words: Any, category: Any) -> None:
-    loras = [*services.loras, NO_LORA]
+def _drawn_part(services: Services, words: Any, category: Any) -> None:
+    loras = [SUITABLE, *services.loras, NO_LORA]
     with gr.Row(equal_height=True):
         count = gr.Slider(1, MOST_AT_ONCE, value=4, step=1, label="How many", scale=2)
         seed = gr.Number(value=0, precision=0, minimum=0, label="Seed", scale=1, elem_id="seed")
-        dice = gr.Button("🎲 another seed", scale=1)
+        dice = gr.Button("Another seed", scale=1)
         go = gr.Button("Draw", variant="primary", scale=1, elem_id="draw")
         stop = gr.Button("Stop", scale=1, elem_id="stop")
     with gr.Accordion("How it is drawn", open=False), gr.Row():
@@ -93,7 +97,7 @@ def _drawn_part(gr: Any, services: Services, words: Any, category: Any) -> None:
         scale = gr.Slider(0, MAX_SCALE, value=1.0, step=0.05, label="Strength of the style")
         steps = gr.Slider(1, 100, value=28, step=1, label="Denoising steps")
         guidance = gr.Slider(0, 15, value=3.5, step=0.5, label="Guidance")
-    part = _Part(gr, "drawn", kinds=_KINDS)
+    part = _Part("drawn", kinds=_KINDS)
     tracked = gr.Progress()
 
     def drawn(
@@ -105,7 +109,7 @@ def _drawn_part(gr: Any, services: Services, words: Any, category: Any) -> None:
         for answer in draw(
             services,
             lambda: Wish(prompt, where, int(many), int(first or 0)),
-            Choice(name, float(strength), int(denoising), float(guide)),
+            Choice(name, where, float(strength), int(denoising), float(guide)),
             progress=lambda done, total: progress((done, total), desc="Drawing", unit="steps"),
         ):
             yield part.filled(answer)
@@ -115,6 +119,7 @@ def _drawn_part(gr: Any, services: Services, words: Any, category: Any) -> None:
         [words, category, count, seed, lora, scale, steps, guidance],
         part.outputs,
         api_name=False,
+        show_progress_on=part.words,
         concurrency_id="model",
     )
     stop.click(None, cancels=[running], api_name=False)
@@ -124,13 +129,13 @@ def _drawn_part(gr: Any, services: Services, words: Any, category: Any) -> None:
 class _Part:
     """A gallery with a sentence above it, and what is said and given of the icon chosen in it."""
 
-    def __init__(self, gr: Any, name: str, kinds: Sequence[str]) -> None:
-        self.gr, self.kinds = gr, kinds
-        self.words = gr.Markdown(elem_id=f"{name}-words")
+    def __init__(self, name: str, kinds: Sequence[str]) -> None:
+        self.kinds = kinds
+        self.words = gr.Markdown(elem_id=f"{name}-words", min_height=48)
         self.icons = gr.State([])
         with gr.Row():
             self.gallery = gr.Gallery(
-                show_label=False, columns=6, height="auto", object_fit="contain", allow_preview=False,
+                show_label=False, columns=5, height="auto", object_fit="contain", allow_preview=False,
                 visible=False, buttons=[], elem_id=f"{name}-icons", elem_classes="gallery-icons", scale=3,
             )  # fmt: skip
             with gr.Column(scale=2, visible=False, elem_id=f"{name}-choice") as self.choice:
@@ -154,15 +159,15 @@ class _Part:
     def filled(self, answer: Answer) -> tuple:
         """Values of `outputs` for an answer; nothing is chosen yet."""
         pictures = [(str(icon.picture), icon.label) for icon in answer.icons]
-        gallery = self.gr.Gallery(pictures, visible=bool(pictures), selected_index=None)
-        return answer.words, gallery, list(answer.icons), self.gr.Column(visible=False)
+        gallery = gr.Gallery(pictures, visible=bool(pictures), selected_index=None)
+        return answer.words, gallery, list(answer.icons), gr.Column(visible=False)
 
     def _chosen(self, icons: list[Shown], event: gr.SelectData) -> tuple:
         icon = icons[event.index]
         buttons = [
-            self.gr.DownloadButton(kind, value=str(icon.files[kind]), visible=True)
+            gr.DownloadButton(kind, value=str(icon.files[kind]), visible=True)
             if kind in icon.files
-            else self.gr.DownloadButton(kind, visible=False)
+            else gr.DownloadButton(kind, visible=False)
             for kind in self.kinds
         ]
-        return self.gr.Column(visible=True), icon.facts, icon.credit, *buttons
+        return gr.Column(visible=True), icon.facts, icon.credit, *buttons

@@ -74,7 +74,7 @@ def serve(
         raise StudioError(
             "The studio needs Gradio, which is not installed: pip install 'bioicons-pipeline[studio]'."
         ) from error
-    from bioicons_pipeline.studio.page import CSS, build_page
+    from bioicons_pipeline.studio.page import CSS, build_page  # it imports gradio itself
 
     page = build_page(services)
     # a system's own fonts: the default theme would fetch them from elsewhere at each visit

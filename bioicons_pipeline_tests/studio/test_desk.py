@@ -57,7 +57,7 @@ def test_an_icon_that_exists_comes_with_licence_citation_and_files(services):
     (icon,) = answer.icons
     assert "Ann" in icon.facts and "CC0" in icon.facts
     assert "https://example.org/mast%20%281%29.svg" in icon.facts
-    assert icon.credit.startswith("mast_cell icon by Ann")
+    assert icon.credit.startswith("mast cell icon by Ann")
     assert {kind: path.read_bytes() for kind, path in icon.files.items()} == {"PNG": b"png", "SVG": b"<svg/>"}
 
 
@@ -94,7 +94,7 @@ def test_a_likely_copy_is_marked_with_what_to_cite(services):
     copied = replace(services, workshop=lambda choice, warn: workshop(known))
     (icon,) = last(draw(copied, lambda: Wish("a disc", count=1, seed=7), Choice("library"))).icons
     assert "LIKELY A COPY" in icon.label and "Likely a copy" in icon.facts
-    assert icon.credit.startswith("mast_cell icon by Ann")
+    assert icon.credit.startswith("mast cell icon by Ann")
 
 
 @pytest.mark.parametrize(
