@@ -93,7 +93,7 @@ def test_what_is_missing_is_said_before_anything_is_loaded(fields, device, messa
 def test_a_library_that_does_not_load_is_one_sentence(monkeypatch, tmp_path):
     (tmp_path / "brokenlibrary.py").write_text("raise RuntimeError('built for another CUDA')")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(TrainingError, match="does not load here \\(built for another CUDA\\).*or walk"):
+    with pytest.raises(TrainingError, match=r"does not load here \(built for another CUDA\).*or walk"):
         extras.require("brokenlibrary", "this", "walk")
 
 
