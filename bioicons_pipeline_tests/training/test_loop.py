@@ -75,5 +75,5 @@ def test_without_a_mean_the_weights_are_evaluated(tmp_path):
 def test_the_main_process_alone_writes_checkpoints(tmp_path):
     made(tmp_path / "other", main=False).fit()
     made(tmp_path / "main", main=True).fit()
-    assert [path.name for path in (tmp_path / "main" / "checkpoints").iterdir()] == ["step-00000008"]
+    assert len(list((tmp_path / "main" / "checkpoints").iterdir())) == 2
     assert not (tmp_path / "other").exists()

@@ -35,14 +35,14 @@ def launched(request, folder: Path, *program: str) -> subprocess.CompletedProces
     """The trainer in two processes, as `accelerate launch` starts it on two GPUs."""
     path = folder / "request.json"
     path.write_text(request.to_json())
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     program = program or ("-m", "bioicons_pipeline.training")
     return subprocess.run(
         [*launch, *program, "--request", str(path)],
         capture_output=True,
         text=True,
         env=ENVIRONMENT,
-        timeout=300,
+        timeout=120,
     )
 
 
