@@ -133,7 +133,8 @@ class Plain:
         from bioicons_pipeline.training.base_models import PACKAGED_NANO
 
         self.config, self.rows = config, train
-        self.pipeline = FluxPipeline.from_pretrained(str(PACKAGED_NANO))
+        # as ours on a CPU: the files hold bf16
+        self.pipeline = FluxPipeline.from_pretrained(str(PACKAGED_NANO), torch_dtype=torch.float32)
         for part in (self.pipeline.vae, self.pipeline.text_encoder, self.pipeline.text_encoder_2):
             part.requires_grad_(False)
         self.transformer = self.pipeline.transformer.eval()
@@ -237,8 +238,16 @@ def child(way: str, folder: Path, dataset_version: str, icons: int, steps: int, 
     first = time.time() - started
     for _ in range(steps - 1):
         step()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return {"start_s": first, "peak_mib": peak / 2**20}
+    return {"start_s": first, "peak_mib": peak_memory() / 2**20}
+
+
+def peak_memory() -> int:
+    """Bytes of main memory that this process had at most. Not by getrusage where it can be helped: on Linux
+    that remembers the process that started this one, which is larger."""
+    if sys.platform != "linux":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 def in_its_own_process(way: str, folder: Path, dataset_version: str, icons: int, steps: int) -> Found:
