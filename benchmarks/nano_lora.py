@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 import torch
 
 from bioicons_pipeline.store import Store
-from bioicons_pipeline.training.config import TrainingRequest, preset
+from bioicons_pipeline.training.presets import preset
+from bioicons_pipeline.training.request import TrainingRequest
 from bioicons_pipeline.training.run import train
 
 

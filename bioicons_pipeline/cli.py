@@ -21,6 +21,7 @@ from bioicons_pipeline.cli_generate import generate, review
 from bioicons_pipeline.cli_lora import publish_lora
 from bioicons_pipeline.cli_search import search
 from bioicons_pipeline.cli_studio import studio
+from bioicons_pipeline.cli_sweep import sweep
 from bioicons_pipeline.cli_verify import verify
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.settings import get_settings
@@ -196,6 +197,7 @@ def gallery(
 
 app.command()(verify)
 app.command()(search)
+app.command()(sweep)
 app.command()(generate)
 app.command()(review)
 app.command()(studio)

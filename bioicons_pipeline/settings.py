@@ -51,6 +51,10 @@ class Settings(BaseSettings):
         default=None, ge=1, description="Rendering processes; one per core when unset."
     )
 
+    training_processes: int = Field(
+        default=1, ge=1, description="Processes of one training, one a GPU; batch_size is of each."
+    )
+
     @property
     def root(self) -> Path:
         """`data_dir` as an absolute path (Dagster's child processes may start elsewhere)."""

@@ -139,8 +139,11 @@ def model_card(
         f"max_sequence_length={config['t5_length']}).images[0]",
         "```",
         "",
-        f"`{COMFYUI_NAME}` is the same adapter for ComfyUI and sd-scripts.",
-        "",
+        *(
+            []
+            if report["config"].get("dora")
+            else [f"`{COMFYUI_NAME}` is the same adapter for ComfyUI and sd-scripts.", ""]
+        ),
         "## What it was trained on",
         "",
         f"{dataset['icons']} icons ({dataset['splits']['train']} to train on, "

@@ -24,8 +24,26 @@ train_category = dg.define_asset_job(
 )
 train_library = dg.define_asset_job(
     "train_library",
-    selection=dg.AssetSelection.key_prefixes("library"),
+    selection=dg.AssetSelection.key_prefixes("library") - dg.AssetSelection.assets(["library", "lora_sweep"]),
     description="Library-wide dataset, LoRA and sample grid.",
 )
+sweep_category = dg.define_asset_job(
+    "sweep_category",
+    selection=dg.AssetSelection.assets("lora_sweep"),
+    description="Train a category's LoRA over learning rate, steps and rank, and compare.",
+)
+sweep_library = dg.define_asset_job(
+    "sweep_library",
+    selection=dg.AssetSelection.assets(["library", "lora_sweep"]),
+    description="The same over the whole library.",
+)
 
-ALL_JOBS = [refresh_library, build_datasets, build_library_dataset, train_category, train_library]
+ALL_JOBS = [
+    refresh_library,
+    build_datasets,
+    build_library_dataset,
+    train_category,
+    train_library,
+    sweep_category,
+    sweep_library,
+]

@@ -17,7 +17,7 @@ from bioicons_pipeline.settings import get_settings
 if TYPE_CHECKING:
     from bioicons_pipeline.store import Store
     from bioicons_pipeline.training.base_models import BaseModel
-    from bioicons_pipeline.training.config import TrainingRequest
+    from bioicons_pipeline.training.request import TrainingRequest
 
 
 class ArtifactStore(dg.ConfigurableResource):
@@ -130,5 +130,5 @@ def default_resources() -> dict[str, dg.ConfigurableResource]:
             workers=settings.workers or 0,
         ),
         "base": Base(name=settings.base),
-        "training_backend": TrainingBackend(),
+        "training_backend": TrainingBackend(num_processes=settings.training_processes),
     }

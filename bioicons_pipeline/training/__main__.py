@@ -21,8 +21,8 @@ from typing import Any
 
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.training.base_models import check_base
-from bioicons_pipeline.training.config import TrainingRequest, parse_request
 from bioicons_pipeline.training.errors import TrainingError
+from bioicons_pipeline.training.request import TrainingRequest, parse_request
 
 _PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
 _ERROR_FILE_VARIABLE = "BIOICONS_TRAINING_ERROR_FILE"
@@ -94,7 +94,11 @@ class _Pipes:
         self._context: Any = None
 
     def __enter__(self) -> _Pipes:
-        if _PIPES_VARIABLE in os.environ and os.environ.get("RANK", "0") == "0":
+        if _PIPES_VARIABLE not in os.environ:
+            return self
+        if os.environ.get("RANK", "0") != "0":
+            self.request = _request_of_launch()
+        else:
             from dagster_pipes import open_dagster_pipes
 
             self._context = open_dagster_pipes()
@@ -117,6 +121,14 @@ class _Pipes:
             self._context.report_custom_message(message)
 
 
+def _request_of_launch() -> Any:
+    """The request as the main process gets it, for the other processes: one of them speaks to Dagster."""
+    from dagster_pipes import PipesDefaultContextLoader, PipesEnvVarParamsLoader
+
+    with PipesDefaultContextLoader().load_context(PipesEnvVarParamsLoader().load_context_params()) as context:
+        return (context.get("extras") or {}).get("request")
+
+
 def _as_line(event: dict[str, Any]) -> str:
     formats: dict[str, Callable[[], str]] = {
         "note": lambda: event["text"],
@@ -130,6 +142,7 @@ def _as_line(event: dict[str, Any]) -> str:
             f"fixed-noise loss at step {event['step']}: train {event['train']:.4f}, held-out "
             + ("none" if event["heldout"] is None else f"{event['heldout']:.4f}")
         ),
+        "validation": lambda: f"validation images at step {event['step']}: {Path(event['images'][0]).parent}",
     }
     return formats[event["event"]]()
 

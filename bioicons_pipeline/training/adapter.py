@@ -1,12 +1,14 @@
 """The LoRA on the transformer: which modules, in which precision, and its tensors by name.
 
 Belongs here: adding the adapter and reading or writing its weights. Does not belong here: files (export,
-checkpoint). LoRA as in https://arxiv.org/abs/2106.09685, by peft; module names are those of diffusers'
+checkpoint). LoRA as in https://arxiv.org/abs/2106.09685, rsLoRA in https://arxiv.org/abs/2312.03732 and
+DoRA in https://arxiv.org/abs/2402.09353, all by peft; module names are those of diffusers'
 FluxTransformer2DModel.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -55,6 +57,8 @@ def add_adapter(transformer: nn.Module, config: TrainingConfig) -> list[str]:
         target_modules=pattern,
         lora_dropout=0.0,
         bias="none",
+        use_rslora=config.rslora,
+        use_dora=config.dora,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -73,11 +77,15 @@ def trainable(transformer: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def adapter_tensors(transformer: nn.Module) -> dict[str, Tensor]:
-    """Copies of the adapter's weights on the CPU, `<module>.lora_A.weight` and `<module>.lora_B.weight`."""
-    return {
-        name.replace(f".{ADAPTER}.", "."): value.detach().cpu().clone()
-        for name, value in trainable(transformer).items()
-    }
+    """Copies of the adapter's weights on the CPU, under the names that they have in a file."""
+    return {file_name(name): value.detach().cpu().clone() for name, value in trainable(transformer).items()}
+
+
+def file_name(parameter: str) -> str:
+    """Name in a file of a parameter of the adapter, as peft writes it: `<module>.lora_A.weight`,
+    `<module>.lora_B.weight`, and under DoRA `<module>.lora_magnitude_vector`."""
+    plain = parameter.replace(f".{ADAPTER}.", ".")
+    return plain.removesuffix(".weight") if ".lora_magnitude_vector." in plain else plain
 
 
 @torch.no_grad()
@@ -87,7 +95,7 @@ def set_adapter_tensors(transformer: nn.Module, tensors: dict[str, Tensor]) -> N
     Raises:
         TrainingError: the tensors are of another adapter.
     """
-    own = {name.replace(f".{ADAPTER}.", "."): value for name, value in trainable(transformer).items()}
+    own = {file_name(name): value for name, value in trainable(transformer).items()}
     if own.keys() != tensors.keys() or any(own[name].shape != tensors[name].shape for name in own):
         raise TrainingError("The saved adapter has other modules or another rank than this training.")
     for name, value in own.items():
@@ -98,3 +106,13 @@ def adapter_config(transformer: Any) -> dict[str, Any]:
     """peft's own description of the adapter, JSON-able, for the header that diffusers reads."""
     described = transformer.peft_config[ADAPTER].to_dict()
     return {key: sorted(value) if isinstance(value, set) else value for key, value in described.items()}
+
+
+def kind(config: TrainingConfig) -> str:
+    """What people call this adapter: LoRA, rsLoRA, DoRA or rsLoRA + DoRA."""
+    return " + ".join([*(["rsLoRA"] if config.rslora else []), *(["DoRA"] if config.dora else [])]) or "LoRA"
+
+
+def plain_alpha(config: TrainingConfig) -> float:
+    """The alpha that scales a plain LoRA as this one is scaled, for programs that divide by rank."""
+    return config.alpha * math.sqrt(config.rank) if config.rslora else config.alpha

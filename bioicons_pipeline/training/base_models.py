@@ -40,7 +40,7 @@ class RegisteredBase:
     hub_id: str | None = None
     gated: bool = False
     build: Callable[[Path], Path] | None = None
-    preset: str = "flux-dev"
+    preset: str = "gpu-80gb"
     """Training preset that suits it."""
 
 

@@ -185,25 +185,6 @@ def describe_differences(theirs: Any, ours: Any, where: str = "") -> list[str]:
     return [] if theirs == ours else [f"{where}: {theirs} there, {ours} here"]
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:
-    """AdamW's state as `<parameter>|<entry>` tensors; `names` are its parameters in order."""
-    state = optimizer.state_dict()["state"]
-    return {
-        f"{names[index]}|{entry}": torch.as_tensor(value).detach().cpu().clone().contiguous()
-        for index, entries in state.items()
-        for entry, value in entries.items()
-    }
-
-
-def load_optimizer(optimizer: torch.optim.Optimizer, names: list[str], tensors: dict[str, Tensor]) -> None:
-    """Put the tensors of `optimizer_tensors` back; hyperparameters stay as constructed."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        name, entry = key.rsplit("|", 1)
-        state.setdefault(names.index(name), {})[entry] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
 def rng_tensors() -> dict[str, Tensor]:
     """State of torch's global generators (samples have generators of their own)."""
     states = {"cpu": torch.get_rng_state()}

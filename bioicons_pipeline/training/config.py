@@ -1,9 +1,9 @@
-"""Typed configuration of a training, its presets, the request and the outcome. No torch here.
+"""Typed configuration of a training. No torch here.
 
-Belongs here: every number that changes a result. Does not belong here: paths of this machine (settings)
-and names of base models (base_models). The defaults are those for FLUX.1-dev; what they follow is the
-diffusers DreamBooth-LoRA recipe for Flux, except where the contract of this room differs (fp32 adapter,
-guidance 1.0, resampled latents).
+Belongs here: every number that changes a result. Does not belong here: named settings (presets), what is
+asked and answered (request), paths of this machine (settings) and names of base models (base_models). The
+defaults are those for FLUX.1-dev; what they follow is the diffusers DreamBooth-LoRA recipe for Flux, except
+where the contract of this room differs (fp32 adapter, guidance 1.0, resampled latents).
 """
 
 from __future__ import annotations
@@ -19,9 +19,26 @@ from bioicons_pipeline.training.errors import TrainingError
 TargetPreset = Literal["attention", "attention+ff"]
 Schedule = Literal["constant", "cosine", "linear"]
 TimestepSampling = Literal["logit_normal", "uniform", "shifted"]
+Optimizer = Literal["adamw", "adamw8bit"]
+Quantization = Literal["none", "int8", "nf4"]
 
 NOT_IN_IDENTITY = ("checkpoint_every", "keep_checkpoints", "tensorboard", "workers")
 """Fields that change neither weights nor report, so a run may be resumed with other values of them."""
+
+ADDED_LATER = (
+    "optimizer",
+    "rslora",
+    "dora",
+    "quantize",
+    "compile_blocks",
+    "validation_every",
+    "validation_prompts",
+    "validation_seed",
+    "validation_steps",
+    "validation_guidance",
+)
+"""Fields that the first trainer did not have. At their default they are left out of the identity: what was
+trained before is not trained again, and its checkpoints are still its own."""
 
 
 class LoopConfig(BaseModel):
@@ -41,6 +58,11 @@ class LoopConfig(BaseModel):
         default=0,
         ge=0,
         description="Steps of linear rise of the learning rate from 0.",
+    )
+    optimizer: Optimizer = Field(
+        default="adamw",
+        description="`adamw`, or `adamw8bit`: its moments in 8 bits, by bitsandbytes; 6 bytes a trained "
+        "parameter less.",
     )
     weight_decay: float = Field(default=1e-4, ge=0, description="Decoupled weight decay of AdamW.")
     adam_beta1: float = Field(
@@ -98,7 +120,12 @@ class LoopConfig(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """The fields that decide the result, JSON-able; two runs with equal identities are the same run."""
-        return self.model_dump(mode="json", exclude=set(NOT_IN_IDENTITY))
+        unset = {
+            name
+            for name, field in type(self).model_fields.items()
+            if name in ADDED_LATER and getattr(self, name) == field.default
+        }
+        return self.model_dump(mode="json", exclude={*NOT_IN_IDENTITY, *unset})
 
 
 class TrainingConfig(LoopConfig):
@@ -122,6 +149,16 @@ class TrainingConfig(LoopConfig):
         default="attention",
         description="Adapted matrices: `attention` (q, k, v, output, in both streams) or `attention+ff` "
         "(feed-forward layers too: more capacity, about 2.5 times the parameters).",
+    )
+    rslora: bool = Field(
+        default=False,
+        description="Scale by alpha / √rank instead, so that a higher rank learns as fast as a low one "
+        "(https://arxiv.org/abs/2312.03732).",
+    )
+    dora: bool = Field(
+        default=False,
+        description="Learn the length of each row of a matrix apart from its direction "
+        "(https://arxiv.org/abs/2402.09353): more time and memory a step, and no ComfyUI file.",
     )
     timestep_sampling: TimestepSampling = Field(
         default="logit_normal",
@@ -148,9 +185,40 @@ class TrainingConfig(LoopConfig):
     t5_length: int = Field(
         default=512, ge=8, le=512, description="T5 tokens, padded; sampling must use the same length."
     )
-    gradient_checkpointing: bool = Field(
+    gradient_checkpointing: bool | Literal["auto"] = Field(
+        default="auto",
+        description="Recompute activations in the backward pass: less memory, about 1.46 times the work. "
+        "`auto`: only where the memory would not do without.",
+    )
+    quantize: Quantization = Field(
+        default="none",
+        description="Precision of the frozen base: as it is, `int8` (torchao, half of bf16) or `nf4` "
+        "(bitsandbytes, a quarter; CUDA only).",
+    )
+    compile_blocks: bool = Field(
         default=False,
-        description="Recompute activations in the backward pass: less memory, about 1.46 times the work.",
+        description="torch.compile the repeated blocks: faster steps after a minute or more at the start.",
+    )
+    validation_every: int = Field(
+        default=0,
+        ge=0,
+        description="Steps between validation images, which are drawn before the first step and after the "
+        "last too; 0 = none.",
+    )
+    validation_prompts: tuple[str, ...] = Field(
+        default=(),
+        max_length=16,
+        description="What they show; empty: the captions of four held-out icons (training icons where none "
+        "is held out).",
+    )
+    validation_seed: int = Field(
+        default=0, ge=0, lt=2**31, description="Seed of the first validation image; each further one adds 1."
+    )
+    validation_steps: int = Field(
+        default=20, ge=1, le=200, description="Denoising steps of a validation image."
+    )
+    validation_guidance: float = Field(
+        default=3.5, ge=0, description="Guidance value of a validation image, for a guidance-distilled base."
     )
     eval_icons: int = Field(default=8, ge=1, description="Most icons per split that an evaluation looks at.")
     eval_sigmas: tuple[float, ...] = Field(
@@ -162,6 +230,17 @@ class TrainingConfig(LoopConfig):
         default="best",
         description="Adapter that is exported: lowest held-out loss, or that of the last step.",
     )
+
+    @model_validator(mode="after")
+    def _dora_of_whole_weights(self) -> TrainingConfig:
+        if self.dora and self.quantize != "none":
+            raise ValueError("dora needs the base as it is: set quantize to none, or dora to false")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """See `LoopConfig`. Where memory decides on checkpointing it counts as off: it changes no result
+        beyond rounding, and a run may go on on another machine."""
+        return {**super().identity(), "gradient_checkpointing": self.gradient_checkpointing is True}
 
     @field_validator("resolution")
     @classmethod
@@ -176,60 +255,6 @@ class TrainingConfig(LoopConfig):
         if not all(0 < sigma < 1 for sigma in value):
             raise ValueError("every sigma must lie in (0, 1)")
         return value
-
-
-PRESETS: dict[str, TrainingConfig] = {
-    "flux-dev": TrainingConfig(),
-    "cpu-nano": TrainingConfig(
-        resolution=64,
-        rank=16,
-        alpha=16.0,
-        targets="attention+ff",
-        steps=300,
-        batch_size=8,
-        learning_rate=1e-3,
-        schedule="cosine",
-        warmup_steps=10,
-        t5_length=40,
-        eval_every=60,
-        eval_icons=16,
-        checkpoint_every=60,
-    ),
-    "tiny": TrainingConfig(
-        resolution=64,
-        rank=16,
-        alpha=32.0,
-        targets="attention+ff",
-        steps=240,
-        batch_size=8,
-        learning_rate=5e-3,
-        schedule="cosine",
-        warmup_steps=10,
-        t5_length=48,
-        eval_every=60,
-        eval_icons=16,
-        checkpoint_every=60,
-    ),
-}
-"""Named starting points: `flux-dev` for FLUX.1-dev, `cpu-nano` for flux-nano on two CPU cores, `tiny` for the
-tiny base with random weights."""
-
-
-def preset(name: str, **overrides: Any) -> TrainingConfig:
-    """The preset `name` with single fields replaced; its warm-up shrinks with fewer steps.
-
-    Raises:
-        TrainingError: no such preset, no such field, or a value out of range.
-    """
-    if name not in PRESETS:
-        raise TrainingError(
-            f"There is no training preset {name!r}: choose one of {', '.join(sorted(PRESETS))}."
-        )
-    values = {**PRESETS[name].model_dump(), **overrides}
-    if "warmup_steps" not in overrides and isinstance(values["steps"], int):
-        # whoever asks for fewer steps does not ask for a run that is all warm-up
-        values["warmup_steps"] = min(values["warmup_steps"], max(0, values["steps"] // 10))
-    return parse_config(values)
 
 
 def parse_config(values: dict[str, Any]) -> TrainingConfig:
@@ -251,74 +276,6 @@ def validation_sentence(error: ValidationError) -> str:
         where = ".".join(str(part) for part in finding["loc"]) or "config"
         parts.append(f"{where}: {finding['msg'].removeprefix('Value error, ')}")
     return "; ".join(parts)
-
-
-class TrainingRequest(BaseModel):
-    """One training, as it is handed to the training process."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    store_root: str = Field(description="Root of the artifact store: a folder or an fsspec URL.")
-    dataset_version: str = Field(description="Version id of the dataset in that store.")
-    base: str = Field(description="Base model: a name of the registry or a folder in diffusers layout.")
-    config: TrainingConfig = Field(default=TrainingConfig(), description="How to train.")
-    partition: str = Field(description="Scientific category, or a name for the library-wide adapter.")
-    work_dir: str = Field(description="Scratch folder: cache and checkpoints; kept, so a rerun resumes.")
-    cache_dir: str | None = Field(
-        default=None, description="Folder of locally built bases; `<work_dir>/cache` when unset."
-    )
-    resume_from: str | None = Field(
-        default=None,
-        description="A checkpoint folder to go on from; unset: the newest of the same run, if any.",
-    )
-    provenance: dict[str, Any] = Field(
-        default_factory=dict,
-        description="Said in the adapter's header: upstream commit, licence mix, trigger, category.",
-    )
-
-    def to_json(self) -> str:
-        """The request as JSON, read back by `parse_request`."""
-        return self.model_dump_json(indent=1)
-
-
-def parse_request(text: str | bytes | dict[str, Any]) -> TrainingRequest:
-    """A request from JSON or from a plain dict.
-
-    Raises:
-        TrainingError: one sentence that names each wrong field.
-    """
-    try:
-        if isinstance(text, dict):
-            return TrainingRequest.model_validate(text)
-        return TrainingRequest.model_validate_json(text)
-    except ValidationError as error:
-        raise TrainingError(f"The training request is not valid: {validation_sentence(error)}.") from error
-
-
-class TrainingOutcome(BaseModel):
-    """What a finished training reports. Losses are means of squared error at fixed noise and sigmas."""
-
-    model_config = ConfigDict(frozen=True)
-
-    version_id: str = Field(description="Version of the adapter's files in the store.")
-    base: str = Field(description="Name of the base model.")
-    base_fingerprint: str = Field(description="Content fingerprint of the base model.")
-    dataset_version: str = Field(description="Version of the dataset.")
-    partition: str = Field(description="Category, or the library-wide name.")
-    icons: int = Field(description="Icons trained on.")
-    heldout_icons: int = Field(description="Icons held out.")
-    steps: int = Field(description="Optimizer steps done.")
-    exported_step: int = Field(description="Step whose adapter was exported.")
-    train_loss_before: float = Field(description="Fixed-noise loss on training icons before training.")
-    train_loss_after: float = Field(description="The same, with the exported adapter.")
-    heldout_loss_before: float | None = Field(description="On held-out icons; null where there are none.")
-    heldout_loss_after: float | None = Field(description="The same, with the exported adapter.")
-    trainable_parameters: int = Field(description="Parameters of the adapter.")
-    seconds: float = Field(description="Wall time of the training steps, resumed parts included.")
-    resumed_from: int | None = Field(
-        description="Step that this process went on from; null for a fresh start."
-    )
-    files: dict[str, int] = Field(description="Files of the version and their sizes in bytes.")
 
 
 def canonical_json(value: Any) -> str:

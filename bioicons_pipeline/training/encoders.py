@@ -18,8 +18,10 @@ from torch import Tensor
 
 from bioicons_pipeline.training.base_models import BaseModel, hub_token
 from bioicons_pipeline.training.cache import EncodingCache
+from bioicons_pipeline.training.config import Quantization
 from bioicons_pipeline.training.data import IconSet
 from bioicons_pipeline.training.errors import TrainingError
+from bioicons_pipeline.training.extras import require
 
 PhaseProgress = Callable[[str, int, int], None]
 
@@ -88,15 +90,49 @@ def scheduler_config(base: BaseModel) -> dict[str, Any]:
     return dict(config)
 
 
-def load_transformer(base: BaseModel, dtype: torch.dtype) -> Any:
-    """The transformer alone, frozen, in eval mode (Flux has no layer that differs in training)."""
+def load_scheduler(base: BaseModel) -> Any:
+    """The base's own scheduler."""
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    with _readable(base, "scheduler"):
+        return FlowMatchEulerDiscreteScheduler.from_pretrained(base.path, subfolder="scheduler", **_hub(base))
+
+
+def load_transformer(base: BaseModel, dtype: torch.dtype, quantize: Quantization = "none") -> Any:
+    """The transformer alone, frozen, in eval mode (Flux has no layer that differs in training).
+
+    quantize: the linear layers' weights are quantized while they are read, so that the whole is at no moment
+    in memory in `dtype`; what is computed with them is computed in `dtype`.
+    """
     from diffusers import FluxTransformer2DModel
 
+    options = {} if quantize == "none" else {"quantization_config": quantization(quantize, dtype)}
     with _readable(base, "transformer"):
         model = FluxTransformer2DModel.from_pretrained(
-            base.path, subfolder="transformer", torch_dtype=dtype, **_hub(base)
+            base.path, subfolder="transformer", torch_dtype=dtype, **options, **_hub(base)
         )
     return model.eval().requires_grad_(False)
+
+
+def quantization(kind: Quantization, dtype: torch.dtype) -> Any:
+    """What diffusers is told, for `int8` (weights alone, a scale per row) or `nf4` (QLoRA's 4-bit type with
+    quantized scales, https://arxiv.org/abs/2305.14314).
+
+    Raises:
+        TrainingError: the library that does it is not installed.
+    """
+    from diffusers import BitsAndBytesConfig, TorchAoConfig
+
+    if kind == "int8":
+        torchao = require("torchao.quantization", "quantize int8", "set quantize to none")
+        return TorchAoConfig(torchao.Int8WeightOnlyConfig())
+    require("bitsandbytes", "quantize nf4", "set quantize to int8")
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
 
 
 class TextEncoder:

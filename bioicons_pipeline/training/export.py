@@ -27,8 +27,8 @@ def diffusers_file(
 ) -> bytes:
     """The file that `FluxPipeline.load_lora_weights` reads.
 
-    tensors: `<module>.lora_A.weight` and `.lora_B.weight`; lora_config: peft's description, which carries
-    alpha (the tensors do not); metadata: further header entries, all strings.
+    tensors: see `adapter.file_name`; lora_config: peft's description, which carries alpha and rsLoRA (the
+    tensors do not); metadata: further header entries, all strings.
     """
     described = {f"transformer.{key}": value for key, value in lora_config.items()}
     header = {**metadata, "format": "pt", "lora_adapter_metadata": json.dumps(described, sort_keys=True)}
@@ -160,10 +160,13 @@ def header(
     step: int,
     provenance: Mapping[str, Any],
     partition: str,
+    alpha: float | None = None,
+    kind: str = "LoRA",
 ) -> dict[str, str]:
     """Provenance for the safetensors header; every value is a string, structures are JSON.
 
-    base: `name`, `fingerprint`, `licence`, `licence_url`, `notice`.
+    base: `name`, `fingerprint`, `licence`, `licence_url`, `notice`; alpha: what programs that divide by rank
+    are told, the config's own where None; kind: see `adapter.kind`, said where it is no plain LoRA.
     """
     licence_mix = provenance.get("licence_mix", {})
     trigger = str(provenance.get("trigger") or "")
@@ -190,8 +193,9 @@ def header(
         "modelspec.prediction_type": "flow",
         "ss_network_module": "networks.lora_flux",
         "ss_network_dim": str(config["rank"]),
-        "ss_network_alpha": str(config["alpha"]),
+        "ss_network_alpha": str(config["alpha"] if alpha is None else alpha),
         "ss_base_model_version": "flux1",
+        **({} if kind == "LoRA" else {"adapter": kind}),
     }
 
 

@@ -56,7 +56,7 @@ def memory_advice(config: TrainingConfig) -> str:
         ways.append(
             f"set batch_size to {half} and accumulation to {config.accumulation * config.batch_size // half}"
         )
-    if not config.gradient_checkpointing:
+    if config.gradient_checkpointing is not True:
         ways.append("set gradient_checkpointing to true")
     if config.resolution > 512:
         ways.append(f"set resolution to 512 (now {config.resolution})")

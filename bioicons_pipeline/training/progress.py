@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -36,7 +38,8 @@ class Display:
     """Shows the phases of one training on stderr and hands every event to `send` as a dict.
 
     Events: `{"event": "phase", "phase", "done", "total"}`, `{"event": "step", "step", "steps", "loss", …}`,
-    `{"event": "evaluation", "step", "train", "heldout"}`, `{"event": "note", "text"}`.
+    `{"event": "evaluation", "step", "train", "heldout"}`, `{"event": "validation", "step", "images"}`,
+    `{"event": "note", "text"}`.
     """
 
     def __init__(self, *, steps: int, send: Send | None = None, quiet: bool = False) -> None:
@@ -126,6 +129,13 @@ class Display:
             )
         self.send({"event": "evaluation", "step": state.step, **found})
 
+    def validation(self, step: int, images: Sequence[Path]) -> None:
+        """Validation images of one step were drawn."""
+        text = f"step {step:>5}: {len(images)} validation images in {images[0].parent}"
+        if not self.quiet:
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self.send({"event": "validation", "step": step, "images": [str(path) for path in images]})
+
     def _due(self, final: bool) -> bool:
         return final or time.monotonic() - self._last_line >= _LINE_EVERY
 
@@ -164,6 +174,13 @@ class TensorBoardLog:
         for split in ("train", "heldout"):
             if evaluation[split]:
                 self.writer.add_scalar(f"fixed_noise/{split}", evaluation[split]["loss"], evaluation["step"])
+
+    def validation(self, step: int, images: Sequence[Path]) -> None:
+        """The validation images of a step."""
+        for number, path in enumerate(images):
+            with Image.open(path) as image:
+                pixels = np.asarray(image.convert("RGB"))
+            self.writer.add_image(f"validation/{number:02d}", pixels, step, dataformats="HWC")
 
     def close(self) -> None:
         """Flush and close."""

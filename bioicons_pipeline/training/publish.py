@@ -6,14 +6,16 @@ Belongs here: which files, from which step, with which provenance. Does not belo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bioicons_pipeline.store import Store
 from bioicons_pipeline.training import export, files, report
-from bioicons_pipeline.training.adapter import adapter_config, trainable
+from bioicons_pipeline.training.adapter import adapter_config, kind, plain_alpha, trainable
 from bioicons_pipeline.training.base_models import BaseModel
 from bioicons_pipeline.training.cache import json_bytes
-from bioicons_pipeline.training.config import TrainingOutcome, TrainingRequest
 from bioicons_pipeline.training.data import IconSet
 from bioicons_pipeline.training.lora import Trainer
+from bioicons_pipeline.training.request import TrainingOutcome, TrainingRequest
 
 
 def publish(
@@ -23,8 +25,9 @@ def publish(
     train_set: IconSet,
     heldout: IconSet,
     resumed: int | None,
+    images: Mapping[str, bytes],
 ) -> TrainingOutcome:
-    """Write the adapter's files and commit them as one version."""
+    """Write the adapter's files and commit them, with the validation `images`, as one version."""
     state, config = trainer.state, request.config
     step, tensors = trainer.exported()
     about = {
@@ -41,6 +44,8 @@ def publish(
         step=step,
         provenance=request.provenance,
         partition=request.partition,
+        alpha=plain_alpha(config),
+        kind=kind(config),
     )
     lora = adapter_config(trainer.transformer)
     facts = report.make_report(
@@ -56,7 +61,7 @@ def publish(
         },
         adapter={
             "parameters": sum(value.numel() for value in tensors.values()),
-            "modules": len(tensors) // 2,
+            "modules": sum(name.endswith(".lora_A.weight") for name in tensors),
             "dtype": "float32",
         },
         provenance=request.provenance,
@@ -66,12 +71,15 @@ def publish(
     title = f"{name} on {base.name}: {len(train_set)} icons, {state.step} steps, rank {config.rank}"
     written = {
         files.WEIGHTS_NAME: export.diffusers_file(tensors, lora, header),
-        files.COMFYUI_NAME: export.comfyui_file(
-            tensors, alpha=config.alpha, width=trainer.transformer.inner_dim, metadata=header
-        ),
         files.REPORT_NAME: json_bytes(facts),
         files.CURVE_NAME: report.loss_curve(state, title=title, exported_step=step),
+        **images,
     }
+    # without a LoRA on all parts of a fused matrix, DoRA's row lengths are not known for all its rows
+    if not config.dora:
+        written[files.COMFYUI_NAME] = export.comfyui_file(
+            tensors, alpha=plain_alpha(config), width=trainer.transformer.inner_dim, metadata=header
+        )
     version = Store(request.store_root).commit(written)
     return TrainingOutcome(
         version_id=version.id,

@@ -6,9 +6,7 @@ setting refs (whoever asked does that after verifying the version).
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +17,9 @@ from bioicons_pipeline.training import checkpoint as checkpoints
 from bioicons_pipeline.training.adapter import add_adapter
 from bioicons_pipeline.training.base_models import BaseModel, check_base, resolve_base
 from bioicons_pipeline.training.cache import EncodingCache, write_atomically, write_json
-from bioicons_pipeline.training.config import TrainingConfig, TrainingOutcome, TrainingRequest, digest
+from bioicons_pipeline.training.config import TrainingConfig, digest
 from bioicons_pipeline.training.data import WEIGHTS_FILE, IconSet, SamplePlan, open_dataset
+from bioicons_pipeline.training.device import autocast_of, machine_of, make_accelerator, turn
 from bioicons_pipeline.training.encoders import (
     fill_cache,
     latent_scaling,
@@ -28,11 +27,16 @@ from bioicons_pipeline.training.encoders import (
     scheduler_config,
 )
 from bioicons_pipeline.training.evaluate import FixedNoise
+from bioicons_pipeline.training.extras import check_extras
+from bioicons_pipeline.training.files import VALIDATION_FOLDER
 from bioicons_pipeline.training.guards import enough_memory, only_one
 from bioicons_pipeline.training.lora import BatchSource, Trainer
+from bioicons_pipeline.training.memory import pieces_of, settle
 from bioicons_pipeline.training.objective import resolution_shift
 from bioicons_pipeline.training.progress import Display, Send, TensorBoardLog
 from bioicons_pipeline.training.publish import publish
+from bioicons_pipeline.training.request import TrainingOutcome, TrainingRequest
+from bioicons_pipeline.training.validation import Validation, prompts_of
 
 TRAINER_VERSION = 1
 """Part of a run's identity: raised when the same config would train another adapter."""
@@ -51,10 +55,11 @@ def train(
     """
     check_base(request.base)
     accelerator = make_accelerator(request.config)
+    check_extras(request.config, accelerator.device.type)
     main = accelerator.is_main_process
     work = Path(request.work_dir).expanduser().absolute()
     with Display(steps=request.config.steps, send=send if main else None, quiet=quiet or not main) as display:
-        with _turn(accelerator):
+        with turn(accelerator):
             folder = checkout_dataset(request, work)
             base = resolve_base(request.base, request.cache_dir or work / "cache")
         train_set, heldout = open_dataset(folder)
@@ -67,12 +72,19 @@ def train(
                 checkpoints.sweep(run_dir / "checkpoints")
                 write_json(run_dir / "identity.json", identity)
             display.note(_introduction(request, base, train_set, heldout, accelerator))
-            trainer = prepare(request, base, train_set, heldout, identity, run_dir, accelerator, display)
+            config, needed = settle(pieces_of(base), request.config, machine_of(accelerator))
+            display.note(
+                f"memory: about {needed.sentence()}, gradient checkpointing "
+                f"{'on' if config.gradient_checkpointing else 'off'}"
+            )
+            settled = request.model_copy(update={"config": config})
+            trainer = prepare(settled, base, train_set, heldout, identity, run_dir, accelerator, display)
             resumed = _resume(trainer, request, display)
-            _fit(trainer, request.config, run_dir, display)
+            validation = _validation(trainer, base, train_set, heldout, run_dir)
+            _fit(trainer, config, run_dir, display, validation)
             if not main:
                 return None
-            return publish(trainer, request, base, train_set, heldout, resumed)
+            return publish(trainer, request, base, train_set, heldout, resumed, validation.files())
 
 
 def run_identity(request: TrainingRequest, base: BaseModel, processes: int) -> dict[str, Any]:
@@ -86,21 +98,6 @@ def run_identity(request: TrainingRequest, base: BaseModel, processes: int) -> d
         # a step takes batch_size samples per process: with another number of them the data position differs
         "processes": processes,
     }
-
-
-def make_accelerator(config: TrainingConfig) -> Any:
-    """accelerate's view of this process: device, processes; threads are limited on a CPU."""
-    from accelerate import Accelerator
-    from accelerate.utils import set_seed
-
-    bf16 = config.mixed_precision == "bf16" or (
-        config.mixed_precision == "auto" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    )
-    accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no")
-    if accelerator.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // accelerator.num_processes))
-    set_seed(config.seed)
-    return accelerator
 
 
 def checkout_dataset(request: TrainingRequest, work: Path) -> Path:
@@ -142,8 +139,12 @@ def prepare(
     cache = EncodingCache(
         request_cache(request), f"{base.fingerprint}/{dtype}", config.resolution, config.t5_length
     )
-    captions = {*plan.captions(), *(icon.captions[0] for split in fixed.values() for icon in split.icons)}
-    with _turn(accelerator), enough_memory(config, "encoding images and captions"):
+    captions = {
+        *plan.captions(),
+        *(icon.captions[0] for split in fixed.values() for icon in split.icons),
+        *prompts_of(config, train_set, heldout),
+    }
+    with turn(accelerator), enough_memory(config, "encoding images and captions"):
         cut = fill_cache(
             cache,
             base,
@@ -158,10 +159,14 @@ def prepare(
             f"{cut} captions are longer than t5_length = {config.t5_length} tokens: their end is cut off"
         )
     with enough_memory(config, "loading the transformer"):
-        transformer = load_transformer(base, dtype).to(device)
+        transformer = load_transformer(base, dtype, config.quantize)
+        if config.quantize != "nf4":  # bitsandbytes has put it there, while it read
+            transformer = transformer.to(device)
         add_adapter(transformer, config)
-        if config.gradient_checkpointing:
+        if config.gradient_checkpointing is True:
             transformer.enable_gradient_checkpointing()
+        if config.compile_blocks:
+            transformer.compile_repeated_blocks()
         model = accelerator.prepare(transformer) if accelerator.num_processes > 1 else transformer
     tokens = (config.resolution // 16) ** 2
     source = BatchSource(
@@ -178,7 +183,7 @@ def prepare(
         model=model,
         transformer=transformer,
         accelerator=accelerator,
-        autocast=_autocast(accelerator),
+        autocast=autocast_of(accelerator),
         source=source,
         cache=cache,
         fixed=fixed,
@@ -207,15 +212,42 @@ def _resume(trainer: Trainer, request: TrainingRequest, display: Display) -> int
     return step
 
 
-def _fit(trainer: Trainer, config: TrainingConfig, run_dir: Path, display: Display) -> None:
+def _validation(
+    trainer: Trainer, base: BaseModel, train_set: IconSet, heldout: IconSet, run_dir: Path
+) -> Validation:
+    return Validation(
+        config=trainer.config,
+        prompts=prompts_of(trainer.config, train_set, heldout),
+        folder=run_dir / VALIDATION_FOLDER,
+        base=base,
+        transformer=trainer.transformer,
+        cache=trainer.cache,
+        device=trainer.device,
+        autocast=trainer.autocast,
+    )
+
+
+def _fit(
+    trainer: Trainer, config: TrainingConfig, run_dir: Path, display: Display, validation: Validation
+) -> None:
     log = None
     if config.tensorboard and trainer.accelerator.is_main_process:
         log = TensorBoardLog(run_dir / "tensorboard", purge_step=trainer.state.step + 1)
+
+    def validate(step: int) -> None:
+        if not (trainer.accelerator.is_main_process and validation.due(step)):
+            return
+        with trainer.averaged():
+            images = validation.draw(step)
+        display.validation(step, images)
+        if log:
+            log.validation(step, images)
 
     def on_step(state: checkpoints.RunState, rate: float) -> None:
         display.step(state, rate)
         if log:
             log.step(state, rate)
+        validate(state.step)
 
     def on_evaluation(state: checkpoints.RunState, evaluation: dict[str, Any]) -> None:
         display.evaluation(state, evaluation)
@@ -225,6 +257,8 @@ def _fit(trainer: Trainer, config: TrainingConfig, run_dir: Path, display: Displ
     trainer.on_step, trainer.on_evaluation = on_step, on_evaluation
     try:
         with enough_memory(config, "training"):
+            if trainer.state.step == 0:
+                validate(0)
             trainer.fit()
     finally:
         if log:
@@ -241,16 +275,3 @@ def _introduction(
         f"precision {accelerator.mixed_precision}\n"
         + "\n".join(f"  {name} = {value}" for name, value in config.model_dump().items())
     )
-
-
-def _autocast(accelerator: Any) -> Callable[[], AbstractContextManager[Any]]:
-    if accelerator.mixed_precision != "bf16":
-        return nullcontext
-    return lambda: torch.autocast(accelerator.device.type, dtype=torch.bfloat16)
-
-
-@contextmanager
-def _turn(accelerator: Any) -> Iterator[None]:
-    """The main process goes first, so that the others find what it made."""
-    with accelerator.main_process_first():
-        yield

@@ -66,6 +66,8 @@ def test_asset_graph(repository):
         "library/icon_dataset": (["icon_dataset"], None, []),
         "library/lora_weights": (["library/icon_dataset"], None, ["gpu"]),
         "library/sample_grid": (["library/lora_weights"], None, ["gpu"]),
+        "lora_sweep": (["icon_dataset"], "category", ["gpu"]),
+        "library/lora_sweep": (["library/icon_dataset"], None, ["gpu"]),
     }
 
 
@@ -77,6 +79,8 @@ def test_jobs_schedules_and_checks(repository):
         "build_library_dataset",
         "train_category",
         "train_library",
+        "sweep_category",
+        "sweep_library",
     }
     assert {schedule.name: schedule.cron_schedule for schedule in repository.schedule_defs} == {
         "weekly_refresh": "0 4 * * 1"

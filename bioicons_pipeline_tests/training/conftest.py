@@ -11,8 +11,10 @@ import torch
 
 from bioicons_pipeline.store import Store
 from bioicons_pipeline.training.base_models import BaseModel, resolve_base
-from bioicons_pipeline.training.config import TrainingConfig, TrainingRequest, preset
+from bioicons_pipeline.training.config import TrainingConfig
 from bioicons_pipeline.training.data import open_dataset
+from bioicons_pipeline.training.presets import preset
+from bioicons_pipeline.training.request import TrainingRequest
 from bioicons_pipeline.training.tiny_base import TinySpec, build_tiny_base, make_tiny_pipeline
 from bioicons_pipeline_tests.training.making import commit_dataset, make_rows, write_split
 

@@ -8,16 +8,16 @@ import pytest
 from pydantic import ValidationError
 
 from bioicons_pipeline.training.config import (
+    ADDED_LATER,
     NOT_IN_IDENTITY,
-    PRESETS,
+    LoopConfig,
     TrainingConfig,
-    TrainingOutcome,
-    TrainingRequest,
+    digest,
     parse_config,
-    parse_request,
-    preset,
 )
 from bioicons_pipeline.training.errors import TrainingError
+from bioicons_pipeline.training.presets import PRESETS, preset
+from bioicons_pipeline.training.request import TrainingOutcome, TrainingRequest, parse_request
 
 
 def test_config_and_bases_import_without_anything_heavy():
@@ -64,14 +64,15 @@ def test_a_wrong_value_is_one_sentence_that_names_the_field(field, value, messag
 
 
 def test_presets():
-    assert {"cpu-nano", "tiny", "flux-dev"} <= set(PRESETS)
-    dev = preset("flux-dev")
+    assert set(PRESETS) == {"cpu-nano", "gpu-12gb", "gpu-24gb", "gpu-80gb", "tiny"}
+    dev = preset("gpu-80gb")
+    assert preset("flux-dev") == dev and dev.quantize == "none" and dev.gradient_checkpointing == "auto"
     assert (dev.resolution, dev.rank, dev.learning_rate, dev.steps) == (1024, 16, 1e-4, 1000)
     assert dev.t5_length == 512 and dev.guidance == 1.0
     assert preset("tiny").steps >= 200 and preset("tiny", steps=7, warmup_steps=1).steps == 7
     assert preset("tiny", steps=7).warmup_steps == 0 and preset("tiny", steps=50).warmup_steps == 5
-    assert preset("tiny").warmup_steps == 10 and preset("flux-dev", steps=9000).warmup_steps == 0
-    with pytest.raises(TrainingError, match="choose one of cpu-nano, flux-dev, tiny"):
+    assert preset("tiny").warmup_steps == 10 and preset("gpu-80gb", steps=9000).warmup_steps == 0
+    with pytest.raises(TrainingError, match="choose one of cpu-nano, gpu-12gb, gpu-24gb, gpu-80gb, tiny"):
         preset("gigantic")
     with pytest.raises(TrainingError, match="rank"):
         preset("tiny", rank=-1)
@@ -79,8 +80,53 @@ def test_presets():
 
 def test_identity_leaves_out_what_changes_nothing():
     config = TrainingConfig()
-    assert set(config.model_dump()) - set(config.identity()) == set(NOT_IN_IDENTITY)
+    assert set(config.model_dump()) - set(config.identity()) == {*NOT_IN_IDENTITY, *ADDED_LATER}
     json.dumps(config.identity())
+
+
+def test_what_was_trained_before_is_still_the_same_run():
+    """Identities of the first trainer: with another one every adapter would be trained again."""
+    assert digest(preset("cpu-nano").identity()) == (
+        "5ceb05472221547ecf32bf30758e311786f3e52148c41daad305593140ebd8eb"
+    )
+    assert digest(TrainingConfig().identity()) == (
+        "c36867ece174e7baf3ae5dbd4aa91a0c5b774b134a44f4ed8a9b0fb624aff8f8"
+    )
+    assert digest(LoopConfig().identity()) == (
+        "7c8d300a077982e6ff003b2b05e6912ff89b2d7b1bb48a8df8d09e08d70525e8"
+    )
+
+
+CHANGED = {
+    "optimizer": "adamw8bit",
+    "rslora": True,
+    "dora": True,
+    "quantize": "int8",
+    "compile_blocks": True,
+    "validation_every": 10,
+    "validation_prompts": ("a cell",),
+    "validation_seed": 1,
+    "validation_steps": 4,
+    "validation_guidance": 1.0,
+}
+
+
+@pytest.mark.parametrize("field", ADDED_LATER)
+def test_a_later_field_counts_where_it_is_set(field):
+    changed = TrainingConfig.model_validate({field: CHANGED[field]})
+    assert changed.identity() != TrainingConfig().identity()
+    assert field in changed.identity()
+
+
+def test_checkpointing_that_memory_decides_is_the_same_run():
+    """The code server that plans a run has no GPU to ask; a run may go on on a smaller one."""
+    off, auto, on = (TrainingConfig(gradient_checkpointing=value) for value in (False, "auto", True))
+    assert auto.identity() == off.identity() != on.identity()
+
+
+def test_dora_and_a_quantized_base_are_refused_together():
+    with pytest.raises(TrainingError, match="set quantize to none, or dora to false"):
+        parse_config({"dora": True, "quantize": "int8"})
 
 
 def test_request_round_trip():

@@ -14,21 +14,23 @@ from bioicons_pipeline.training.adapter import (
     adapter_config,
     adapter_tensors,
     add_adapter,
+    kind,
+    plain_alpha,
     set_adapter_tensors,
     trainable,
 )
-from bioicons_pipeline.training.config import preset
 from bioicons_pipeline.training.errors import TrainingError
+from bioicons_pipeline.training.presets import preset
 from bioicons_pipeline.training.tiny_base import make_tiny_pipeline
 from bioicons_pipeline_tests.training.conftest import MINI
 
 WIDTH = MINI.heads * MINI.head_dim
 
 
-def trained(targets="attention", rank=4, alpha=6.0, spec=MINI):
+def trained(targets="attention", rank=4, alpha=6.0, spec=MINI, **fields):
     """(pipeline, its transformer's adapter filled with random numbers, config)."""
     pipeline = make_tiny_pipeline(spec)
-    config = preset("tiny", rank=rank, alpha=alpha, targets=targets)
+    config = preset("tiny", rank=rank, alpha=alpha, targets=targets, **fields)
     names = add_adapter(pipeline.transformer, config)
     generator = torch.Generator().manual_seed(1)
     tensors = {
@@ -141,6 +143,35 @@ def test_reloads_to_the_identical_image(rank, alpha, targets, tmp_path):
     assert (image(fresh) == image(pipeline)).all()
     assert (image(fresh) != plain).any()
     assert adapter_config(pipeline.transformer)["lora_alpha"] == alpha
+
+
+@pytest.mark.parametrize("fields", [{"rslora": True}, {"dora": True}, {"rslora": True, "dora": True}])
+def test_rslora_and_dora_reload_to_the_identical_image(fields, tmp_path):
+    """And differ from the plain LoRA with the same matrices, so the header is what tells them apart."""
+    pipeline, tensors, config, _ = trained(**fields)
+    described = adapter_config(pipeline.transformer)
+    assert {name: described[f"use_{name}"] for name in fields} == fields
+    assert any("lora_magnitude_vector" in name for name in tensors) == config.dora
+    path = tmp_path / files.WEIGHTS_NAME
+    path.write_bytes(export.diffusers_file(tensors, described, {}))
+    fresh = make_tiny_pipeline(MINI)
+    fresh.load_lora_weights(str(tmp_path), weight_name=path.name)
+    ours = image(pipeline)
+    assert (image(fresh) == ours).all()
+    plain = {name: value for name, value in tensors.items() if "magnitude" not in name}
+    path.write_bytes(export.diffusers_file(plain, adapter_config(trained()[0].transformer), {}))
+    other = make_tiny_pipeline(MINI)
+    other.load_lora_weights(str(tmp_path), weight_name=path.name)
+    assert (image(other) != ours).any()
+
+
+def test_rslora_is_scaled_for_programs_that_divide_by_rank():
+    """alpha / √rank as they compute it, alpha' / rank."""
+    _, tensors, config, _ = trained(rank=4, alpha=6.0, rslora=True)
+    kohya = export.to_kohya(tensors, alpha=plain_alpha(config), width=WIDTH)
+    name = "lora_unet_double_blocks_0_img_attn_proj"
+    down = kohya[f"{name}.lora_down.weight"]
+    assert float(kohya[f"{name}.alpha"]) / down.shape[0] == pytest.approx(6.0 / 4**0.5)
 
 
 # --- kohya / ComfyUI ---
@@ -273,6 +304,26 @@ def test_header_says_where_the_adapter_comes_from(tmp_path):
         assert found["trigger"] == found["modelspec.trigger_phrase"] == "bioicons style"
         assert json.loads(found["config"]) == config and found["steps"] == "240"
         assert found["category"] == "Zoë's cells"
+
+
+def test_the_header_says_what_is_no_plain_lora():
+    def said(**fields):
+        config = preset("tiny", rank=16, alpha=8.0, **fields)
+        return export.header(
+            base={"name": "b", "fingerprint": "f", "licence": "l", "notice": "n"},
+            dataset_version="d",
+            config=config.identity(),
+            step=1,
+            provenance={},
+            partition="p",
+            alpha=plain_alpha(config),
+            kind=kind(config),
+        )
+
+    assert "adapter" not in said() and said()["ss_network_alpha"] == "8.0"
+    assert said(rslora=True)["adapter"] == "rsLoRA" and said(rslora=True)["ss_network_alpha"] == "32.0"
+    assert said(rslora=True, dora=True)["adapter"] == "rsLoRA + DoRA"
+    assert json.loads(said(dora=True)["config"])["dora"] is True
 
 
 def test_bytes_are_a_function_of_the_content():

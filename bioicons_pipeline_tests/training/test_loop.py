@@ -26,16 +26,16 @@ class OneNumber(Loop):
         return {"train": None, "heldout": {"loss": float((self.model - 3).square().detach())}}
 
 
-def trained(tmp_path, **fields):
+def made(tmp_path, main=True, **fields):
     accelerator = SimpleNamespace(
         device=torch.device("cpu"),
         num_processes=1,
-        is_main_process=True,
+        is_main_process=main,
         no_sync=lambda model: nullcontext(),
         backward=lambda loss: loss.backward(),
         wait_for_everyone=lambda: None,
     )
-    loop = OneNumber(
+    return OneNumber(
         config=LoopConfig(steps=8, learning_rate=0.5, weight_decay=0, eval_every=4, **fields),
         model=torch.nn.Parameter(torch.zeros(())),
         accelerator=accelerator,
@@ -43,6 +43,10 @@ def trained(tmp_path, **fields):
         checkpoint_dir=tmp_path / "checkpoints",
         identity={},
     )
+
+
+def trained(tmp_path, **fields):
+    loop = made(tmp_path, **fields)
     seen = []
     loop.on_step = lambda state, rate: seen.append(float(loop.model.detach()))
     loop.fit()
@@ -66,3 +70,10 @@ def test_without_a_mean_the_weights_are_evaluated(tmp_path):
     loop, seen = trained(tmp_path)
     assert loop.mean is None
     assert loop.state.evaluations[-1]["heldout"]["loss"] == pytest.approx((seen[-1] - 3) ** 2)
+
+
+def test_the_main_process_alone_writes_checkpoints(tmp_path):
+    made(tmp_path / "other", main=False).fit()
+    made(tmp_path / "main", main=True).fit()
+    assert len(list((tmp_path / "main" / "checkpoints").iterdir())) == 2
+    assert not (tmp_path / "other").exists()

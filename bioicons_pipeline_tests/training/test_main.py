@@ -141,28 +141,6 @@ def test_under_accelerate_launch(make_request, tmp_path):
     assert json.loads(done.stdout.strip().splitlines()[-1])["steps"] == 2
 
 
-@pytest.mark.slow
-def test_two_processes_equal_one_with_the_doubled_batch(make_request, tmp_path):
-    """DDP over gloo: the same samples in the same order, the same losses within rounding."""
-    losses = []
-    for processes, batch in ((1, 4), (2, 2)):
-        request = make_request(steps=6, batch_size=batch, eval_every=3)
-        launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
-        done = subprocess.run(
-            [*launch, "-m", "bioicons_pipeline.training", "--request", write_request(request, tmp_path)],
-            capture_output=True,
-            text=True,
-            env={**ENVIRONMENT, "ACCELERATE_USE_CPU": "true"},
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stderr
-        assert f"{processes} process(es)" in done.stderr and done.stdout.count("version_id") == 1
-        (found,) = Path(request.work_dir).glob("runs/*/checkpoints/step-00000006/state.json")
-        state = json.loads(found.read_text())["state"]
-        losses.append([*state["losses"], *(item["heldout"]["loss"] for item in state["evaluations"])])
-    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
-
-
 STOPPED = {"steps": 200, "eval_every": 50, "checkpoint_every": 20, "workers": 1}
 
 

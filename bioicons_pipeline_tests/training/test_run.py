@@ -15,6 +15,7 @@ from bioicons_pipeline.store import Store
 from bioicons_pipeline.training import guards, loop, lora, objective, run
 from bioicons_pipeline.training.errors import NonFiniteError, TrainingError
 from bioicons_pipeline.training.evaluate import FixedNoise, fixed_noise_loss
+from bioicons_pipeline.training.header import safetensors_metadata
 from bioicons_pipeline.training.loop import learning_rate
 from bioicons_pipeline_tests.training.making import commit_dataset, make_rows
 
@@ -179,6 +180,15 @@ def test_without_held_out_icons_their_loss_is_null_and_the_last_step_is_exported
     outcome = run.train(request.model_copy(update={"dataset_version": version}), quiet=True)
     assert outcome.heldout_loss_before is None and outcome.heldout_loss_after is None
     assert outcome.heldout_icons == 0 and outcome.exported_step == 4
+
+
+def test_a_dora_has_no_comfyui_file_and_says_what_it_is(make_request):
+    request = make_request(dora=True, rslora=True, steps=1, warmup_steps=0, eval_every=0)
+    outcome = run.train(request, quiet=True)
+    assert set(outcome.files) == FILES - {"comfyui_lora.safetensors"}
+    store = Store(request.store_root)
+    data = store.read(store.version(outcome.version_id), "pytorch_lora_weights.safetensors")
+    assert safetensors_metadata(data)["adapter"] == "rsLoRA + DoRA"
 
 
 def test_export_last(make_request):
@@ -400,7 +410,9 @@ def test_a_base_with_a_damaged_file_is_one_sentence(make_request, mini_folder, t
     base = tmp_path / "base"
     shutil.copytree(mini_folder, base)
     (base / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"nothing")
-    with pytest.raises(TrainingError, match="VAE of base model base cannot be loaded"):
+    with pytest.raises(
+        TrainingError, match=r"cannot be read \(vae/.*safetensors is damaged\): download or build it again"
+    ):
         run.train(make_request().model_copy(update={"base": str(base)}), quiet=True)
 
 

@@ -7,6 +7,7 @@ or anything heavier.
 from bioicons_pipeline.orchestration.assets.icon_captions import icon_captions
 from bioicons_pipeline.orchestration.assets.icon_dataset import icon_dataset, library_icon_dataset
 from bioicons_pipeline.orchestration.assets.icon_manifest import icon_manifest
+from bioicons_pipeline.orchestration.assets.lora_sweep import library_lora_sweep, lora_sweep
 from bioicons_pipeline.orchestration.assets.lora_weights import library_lora_weights, lora_weights
 from bioicons_pipeline.orchestration.assets.rasterized_icons import rasterized_icons
 from bioicons_pipeline.orchestration.assets.sample_grid import library_sample_grid, sample_grid
@@ -20,7 +21,9 @@ ALL_ASSETS = [
     icon_dataset,
     lora_weights,
     sample_grid,
+    lora_sweep,
     library_icon_dataset,
     library_lora_weights,
     library_sample_grid,
+    library_lora_sweep,
 ]

@@ -11,7 +11,7 @@ from bioicons_pipeline.orchestration.executors import GPU_POOL
 from bioicons_pipeline.orchestration.partitions import CATEGORIES
 from bioicons_pipeline.orchestration.reporting import picture, user_errors, where
 from bioicons_pipeline.orchestration.resources import ArtifactStore, Base, TrainingBackend
-from bioicons_pipeline.training.files import CURVE_NAME
+from bioicons_pipeline.training.files import CURVE_NAME, VALIDATION_NAME
 
 
 class TrainingRun(dg.Config):
@@ -59,7 +59,11 @@ def _train(
     facts = outcome.facts
     metadata: dict[str, Any] = {"status": facts["status"], "base": model.name, **where(store, outcome)}
     if facts["status"] == "trained":
-        curve = store.read(store.version(outcome.version_id), CURVE_NAME)
+        version = store.version(outcome.version_id)
+        curve = store.read(version, CURVE_NAME)
+        if any(entry.path == VALIDATION_NAME for entry in version.files):
+            sheet = store.read(version, VALIDATION_NAME)
+            metadata["validation images"] = picture(sheet, "validation images")
         metadata |= {
             "loss": picture(curve, "loss"),
             "fixed-noise loss": json.dumps(facts["fixed_noise_loss"]),

@@ -24,9 +24,11 @@ from bioicons_pipeline.orchestration.stages.base import (
 )
 from bioicons_pipeline.store import Store
 from bioicons_pipeline.training.base_models import REGISTRY, BaseModel, RegisteredBase
-from bioicons_pipeline.training.config import TrainingConfig, TrainingRequest, preset
+from bioicons_pipeline.training.config import TrainingConfig
 from bioicons_pipeline.training.files import REPORT_NAME, WEIGHTS_NAME
 from bioicons_pipeline.training.header import safetensors_metadata
+from bioicons_pipeline.training.presets import preset
+from bioicons_pipeline.training.request import TrainingRequest
 
 CODE_VERSION = "1"
 MINIMUM_ICONS = 12
@@ -83,6 +85,33 @@ def plan(
             base=ref_name(base),
         )
         return Plan(key, done=outcome)
+    request = request_for(
+        store, category, config, base_argument=base_argument, work_dir=work_dir, cache_dir=cache_dir
+    )
+    return Plan(key, request=request)
+
+
+def request_for(
+    store: Store,
+    category: str | None,
+    config: TrainingConfig,
+    *,
+    base_argument: str,
+    work_dir: Path,
+    cache_dir: Path,
+) -> TrainingRequest:
+    """The request for training `config` on the current dataset of `category` (None: the whole library).
+
+    Raises:
+        BioiconsError: there is no dataset, or it has too few icons to learn from.
+    """
+    dataset = require_ref(store, DATASET, category)
+    facts = read_json(store, dataset.version_id, "dataset.json")
+    if facts["icons"] < MINIMUM_ICONS:
+        raise BioiconsError(
+            f"{category or 'The library'} has {facts['icons']} icons, and a training needs {MINIMUM_ICONS}: "
+            "choose another category."
+        )
     provenance = {
         "upstream_commit": facts["commit"],
         "upstream_source": facts["source_url"],
@@ -92,7 +121,7 @@ def plan(
         "category": category or "all",
         "icons": facts["icons"],
     }
-    request = TrainingRequest(
+    return TrainingRequest(
         store_root=str(store.root),
         dataset_version=dataset.version_id,
         base=base_argument,
@@ -102,7 +131,6 @@ def plan(
         cache_dir=str(cache_dir),
         provenance=provenance,
     )
-    return Plan(key, request=request)
 
 
 def accept(store: Store, plan_: Plan, base: BaseModel, category: str | None, version_id: str) -> Outcome:
@@ -159,13 +187,13 @@ def preset_for(base: BaseModel) -> str:
         return row.preset
     folder = Path(base.path) / "transformer"
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    return "cpu-nano" if size < SMALL_BASE_BYTES else "flux-dev"
+    return "cpu-nano" if size < SMALL_BASE_BYTES else "gpu-80gb"
 
 
 def check_training(choices: dict) -> None:
     """Refuse training settings that no preset can have, before anything runs."""
     chosen = {key: value for key, value in choices.items() if key != "force"}
-    name = chosen.pop("preset", None) or "flux-dev"
+    name = chosen.pop("preset", None) or "gpu-80gb"
     preset(name, **{key: value for key, value in chosen.items() if value is not None})
 
 

@@ -1,0 +1,107 @@
+"""lora_sweep: trainings over learning rate, steps and rank as one table; and its library-wide twin.
+
+No other asset depends on it, and no job but its own runs it: it is for choosing settings.
+"""
+
+import dagster as dg
+from pydantic import Field
+
+from bioicons_pipeline.orchestration.assets.icon_dataset import icon_dataset, library_icon_dataset
+from bioicons_pipeline.orchestration.executors import GPU_POOL
+from bioicons_pipeline.orchestration.partitions import CATEGORIES
+from bioicons_pipeline.orchestration.reporting import picture, user_errors, where
+from bioicons_pipeline.orchestration.resources import ArtifactStore, Base, TrainingBackend
+
+
+class SweepRun(dg.Config):
+    """What to combine; an empty list is the preset's own value."""
+
+    learning_rates: list[float] = Field(
+        default=[], description="Peak learning rates; with all lists empty half, once and twice the preset's."
+    )
+    steps: list[int] = Field(default=[], description="Optimizer steps.")
+    ranks: list[int] = Field(default=[], description="LoRA ranks; alpha follows, so the scale stays.")
+    preset: str = Field(default="", description="Named settings; empty: the one that suits the base.")
+    seed: int | None = Field(default=None, description="Seed of order, noise and initial weights.")
+    overrides: str = Field(default="{}", description="Further fields of TrainingConfig, as JSON.")
+
+
+def _sweep(
+    context: dg.AssetExecutionContext,
+    category: str | None,
+    config: SweepRun,
+    artifacts: ArtifactStore,
+    base: Base,
+    backend: TrainingBackend,
+) -> dg.MaterializeResult:
+    from bioicons_pipeline.orchestration.stages import sweep, weights
+
+    store = artifacts.open()
+    with user_errors():
+        model = base.resolve(artifacts.cache)
+        chosen = config.model_dump(include={"preset", "seed", "overrides"})
+        plan = sweep.plan(
+            store,
+            category,
+            model,
+            weights.training_config(model, chosen),
+            sweep.Axes(tuple(config.learning_rates), tuple(config.steps), tuple(config.ranks)),
+            base_argument=base.name,
+            work_dir=artifacts.work,
+            cache_dir=artifacts.cache / "bases",
+        )
+        rows = []
+        for number, (name, request) in enumerate(plan.requests.items()):
+            context.log.info(f"trainings {number}/{len(plan.requests)}: {name}")
+            version_id, summary = backend.train(context, request)
+            rows.append(sweep.row_of(store, name, request, version_id, summary["seconds"]))
+        outcome = plan.done or sweep.finish(store, category, model, plan, rows)
+    files = {name: sweep.read(store, outcome, name) for name in (sweep.TABLE, sweep.PICTURE)}
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(outcome.version_id),
+        metadata={
+            "base": model.name,
+            **where(store, outcome),
+            "best": outcome.facts["best"],
+            "table": dg.MetadataValue.md(sweep.markdown(files[sweep.TABLE])),
+            "grid": picture(files[sweep.PICTURE], "sweep"),
+        },
+    )
+
+
+@dg.asset(
+    partitions_def=CATEGORIES,
+    deps=[icon_dataset],
+    pool=GPU_POOL,
+    group_name="model",
+    kinds={"pytorch", "huggingface"},
+    code_version="1",
+)
+def lora_sweep(
+    context: dg.AssetExecutionContext,
+    config: SweepRun,
+    artifacts: ArtifactStore,
+    base: Base,
+    training_backend: TrainingBackend,
+) -> dg.MaterializeResult:
+    """LoRAs of one category over learning rate, steps and rank: a table of losses and times, and a grid."""
+    return _sweep(context, context.partition_key, config, artifacts, base, training_backend)
+
+
+@dg.asset(
+    key=["library", "lora_sweep"],
+    deps=[library_icon_dataset],
+    pool=GPU_POOL,
+    group_name="library_wide",
+    kinds={"pytorch", "huggingface"},
+    code_version="1",
+)
+def library_lora_sweep(
+    context: dg.AssetExecutionContext,
+    config: SweepRun,
+    artifacts: ArtifactStore,
+    base: Base,
+    training_backend: TrainingBackend,
+) -> dg.MaterializeResult:
+    """The same over the whole library."""
+    return _sweep(context, None, config, artifacts, base, training_backend)

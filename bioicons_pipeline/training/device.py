@@ -1,0 +1,53 @@
+"""Where a training runs: accelerate's view of this process, its memory, its precision.
+
+Belongs here: devices, processes and autocast. Does not belong here: what is done there (run, loop).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+
+from bioicons_pipeline.training.config import TrainingConfig
+from bioicons_pipeline.training.memory import Machine, host_memory
+
+
+def make_accelerator(config: TrainingConfig) -> Any:
+    """accelerate's view of this process: device, processes; threads are limited on a CPU."""
+    from accelerate import Accelerator
+    from accelerate.utils import set_seed
+
+    bf16 = config.mixed_precision == "bf16" or (
+        config.mixed_precision == "auto" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    )
+    accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no")
+    if accelerator.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // accelerator.num_processes))
+    set_seed(config.seed)
+    return accelerator
+
+
+def machine_of(accelerator: Any) -> Machine:
+    """What this process may take of the memory: a GPU's, or its share of the main memory."""
+    bf16, device = accelerator.mixed_precision == "bf16", accelerator.device
+    if device.type == "cuda":
+        return Machine("cuda", torch.cuda.mem_get_info(device)[0], half=bf16, bf16=bf16)
+    return Machine("cpu", host_memory() // accelerator.num_processes, half=False, bf16=bf16)
+
+
+def autocast_of(accelerator: Any) -> Callable[[], AbstractContextManager[Any]]:
+    """The context of a forward pass in this precision; a function, for each pass has its own."""
+    if accelerator.mixed_precision != "bf16":
+        return nullcontext
+    return lambda: torch.autocast(accelerator.device.type, dtype=torch.bfloat16)
+
+
+@contextmanager
+def turn(accelerator: Any) -> Iterator[None]:
+    """The main process goes first, so that the others find what it made."""
+    with accelerator.main_process_first():
+        yield

@@ -1,0 +1,186 @@
+"""The sweep: which trainings it makes, its table and grid; and, slow, a whole one through Dagster."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from bioicons_pipeline.cli_sweep import numbers
+from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.orchestration.stages import sweep
+from bioicons_pipeline.orchestration.stages.base import DATASET, Outcome
+from bioicons_pipeline.store import Store
+from bioicons_pipeline.training.base_models import BaseLicence, BaseModel
+from bioicons_pipeline.training.presets import preset
+
+BASE = BaseModel("a-base", "/a-base", BaseLicence("x", None, None, "n"), "sha256:0123456789")
+TINY = preset("tiny")
+
+
+def test_every_combination_once_and_alpha_follows_the_rank():
+    configs = sweep.Axes((1e-3, 2e-3, 1e-3), (20, 40), (4, 16)).configs(TINY)
+    assert list(configs)[:3] == ["lr0.001-steps20-rank4", "lr0.001-steps20-rank16", "lr0.001-steps40-rank4"]
+    assert len(configs) == 8
+    for config in configs.values():
+        assert config.alpha / config.rank == TINY.alpha / TINY.rank
+        assert config.export == "last" and config.validation_every == config.steps
+        assert config.warmup_steps < config.steps
+        assert (config.seed, config.eval_icons) == (TINY.seed, TINY.eval_icons)
+
+
+def test_without_values_the_learning_rate_is_looked_at():
+    configs = sweep.Axes().configs(TINY)
+    rates = [config.learning_rate / TINY.learning_rate for config in configs.values()]
+    assert rates == [0.5, 1, 2] and {config.steps for config in configs.values()} == {TINY.steps}
+    assert len(sweep.Axes(ranks=(4,)).configs(TINY)) == 1
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        (sweep.Axes(tuple(range(1, 8)), tuple(range(1, 8))), "49 trainings: give fewer values, at most 48"),
+        (sweep.Axes(ranks=(0,)), "rank: Input should be greater"),
+        (sweep.Axes(steps=(0,)), "steps: Input should be greater"),
+        (sweep.Axes(learning_rates=(-1.0,)), "learning_rate: Input should be greater"),
+    ],
+)
+def test_what_no_training_can_be_is_one_sentence(axes, message):
+    with pytest.raises(BioiconsError, match=message):
+        axes.configs(TINY)
+
+
+def test_numbers_of_an_option():
+    assert numbers("1e-4, 3e-4,", float, "--learning-rates") == [1e-4, 3e-4] and numbers("", int, "-") == []
+    with pytest.raises(BioiconsError, match=r"--ranks '8;16': write numbers with commas"):
+        numbers("8;16", int, "--ranks")
+
+
+def picture(colour: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (32, 32), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def committed(store: Store, request, loss: float, colour: str) -> str:
+    """A version as the trainer would leave it."""
+    report = {
+        "heldout_loss_before": 1.0,
+        "heldout_loss_after": loss,
+        "train_loss_after": loss / 2,
+        "best_step": 2,
+        "evaluations": [{"step": 2, "heldout": {"loss": loss - 0.1}}],
+        "adapter": {"parameters": 10 * request.config.rank},
+    }
+    folder = f"validation/step-{request.config.steps:08d}"
+    files = {
+        "training_report.json": json.dumps(report).encode(),
+        "pytorch_lora_weights.safetensors": colour.encode(),
+        "validation/prompts.json": json.dumps({"prompts": ["a cell", "a tube"]}).encode(),
+    }
+    for number in range(2):
+        files[f"validation/step-00000000/{number:02d}.png"] = picture("grey")
+        files[f"{folder}/{number:02d}.png"] = picture(colour)
+    return store.commit(files).id
+
+
+@pytest.fixture
+def swept(tmp_path):
+    """(store, plan function, its plan, the finished outcome) of a sweep over two learning rates."""
+    store = Store(tmp_path / "store")
+    about = {
+        "icons": 20,
+        "commit": "c",
+        "source_url": "u",
+        "licence_preset": "attribution",
+        "licence_mix": {},
+    }
+    store.set_ref(DATASET, store.commit({"dataset.json": json.dumps(about).encode()}).id, partition="Animals")
+
+    def plan(axes=sweep.Axes((1e-3, 5e-3), (4,), (4,)), config=TINY):  # noqa: B008 (frozen)
+        folders = {"work_dir": tmp_path / "work", "cache_dir": tmp_path / "cache"}
+        return sweep.plan(store, "Animals", BASE, config, axes, base_argument="a-base", **folders)
+
+    made = plan()
+    rows = []
+    for (name, request), loss, colour in zip(made.requests.items(), (0.7, 0.4), ("red", "blue"), strict=True):
+        rows.append(sweep.row_of(store, name, request, committed(store, request, loss, colour), 12.345))
+    return store, plan, made, sweep.finish(store, "Animals", BASE, made, rows)
+
+
+def test_the_table_is_in_the_store_the_best_first(swept):
+    store, _, _, outcome = swept
+    rows = json.loads(sweep.read(store, outcome, "sweep.json"))
+    assert [(row["learning_rate"], row["heldout_loss"]) for row in rows] == [(5e-3, 0.4), (1e-3, 0.7)]
+    assert rows[0]["seconds"] == 12.35 and rows[0]["parameters"] == 40 and rows[0]["best_heldout_loss"] < 0.4
+    table = list(csv.DictReader(io.StringIO(sweep.read(store, outcome, "sweep.csv").decode())))
+    assert [row["name"] for row in table] == [row["name"] for row in rows]
+    assert sweep.markdown(json.dumps(rows).encode()).count("\n") == 3
+    assert outcome.facts["best"] == "lr0.005-steps4-rank4"
+    name = "runs/lr0.001-steps4-rank4/pytorch_lora_weights.safetensors"
+    assert sweep.read(store, outcome, name) == b"red"
+
+
+def test_the_grid_has_base_and_trainings_in_the_order_of_the_table(swept):
+    store, _, _, outcome = swept
+    with Image.open(io.BytesIO(sweep.read(store, outcome, "grid.png"))) as grid:
+        line = grid.convert("RGB").crop((0, 150, grid.width, 151)).getcolors(1 << 16)
+        seen = [grid.convert("RGB").getpixel((x, 150)) for x in range(grid.width)]
+    assert line is not None
+    named = {(128, 128, 128): "base", (0, 0, 255): "blue", (255, 0, 0): "red"}
+    order = list(dict.fromkeys(named[pixel] for pixel in seen if pixel in named))
+    assert order == ["base", "blue", "red"]
+
+
+def test_the_same_sweep_again_trains_nothing_and_another_one_does(swept):
+    _, plan, _, outcome = swept
+    again = plan()
+    assert isinstance(again.done, Outcome) and again.done.version_id == outcome.version_id
+    assert not again.requests
+    assert len(plan(sweep.Axes((1e-3,), (4,), (4,))).requests) == 1
+    assert len(plan(config=preset("tiny", seed=4)).requests) == 2
+
+
+def test_too_few_icons_is_one_sentence(swept, tmp_path):
+    store, plan, _, _ = swept
+    few = store.commit({"dataset.json": json.dumps({"icons": 3}).encode()})
+    store.set_ref(DATASET, few.id, partition="Animals")
+    with pytest.raises(BioiconsError, match="Animals has 3 icons, and a training needs 12"):
+        plan()
+
+
+@pytest.mark.slow
+def test_a_sweep_from_the_command_line(tmp_path):
+    """Through Dagster and the real trainer: a row a training, files under outputs; the same again."""
+
+    def bioicons(*arguments):
+        environment = {**os.environ, "BIOICONS_DATA_DIR": str(tmp_path / "data"), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "bioicons_pipeline.cli", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=500)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    start = ("--source", "starter", "--category", "Animals", "--size", "64", "--until", "icon_dataset")
+    bioicons("run", *start)
+    options = (
+        "--category",
+        "Animals",
+        "--base",
+        "flux-tiny",
+        "--learning-rates",
+        "1e-3,5e-3",
+        "--steps",
+        "3",
+    )
+    done = bioicons("sweep", *options)
+    assert done.stdout.count("0.001") >= 1 and done.stdout.count("0.005") >= 1
+    (folder,) = (tmp_path / "data" / "outputs" / "Animals").glob("sweep-*")
+    rows = json.loads((folder / "sweep.json").read_text())
+    assert len(rows) == 2 and (folder / "grid.png").is_file()
+    for row in rows:
+        assert (folder / "runs" / row["name"] / "pytorch_lora_weights.safetensors").is_file()
+    assert bioicons("sweep", *options).stdout == done.stdout
