@@ -17,6 +17,7 @@ from rich.markup import escape
 
 from bioicons_pipeline import __version__
 from bioicons_pipeline.cli_dataset import export_app, publish_app
+from bioicons_pipeline.cli_evaluate import evaluate
 from bioicons_pipeline.cli_generate import generate, review
 from bioicons_pipeline.cli_lora import publish_lora
 from bioicons_pipeline.cli_search import search
@@ -198,6 +199,7 @@ app.command()(verify)
 app.command()(search)
 app.command()(generate)
 app.command()(review)
+app.command()(evaluate)
 app.command()(studio)
 
 

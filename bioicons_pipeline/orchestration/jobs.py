@@ -24,8 +24,27 @@ train_category = dg.define_asset_job(
 )
 train_library = dg.define_asset_job(
     "train_library",
-    selection=dg.AssetSelection.key_prefixes("library"),
+    selection=dg.AssetSelection.key_prefixes("library")
+    - dg.AssetSelection.assets(["library", "evaluation_report"]),
     description="Library-wide dataset, LoRA and sample grid.",
 )
+evaluate_category = dg.define_asset_job(
+    "evaluate_category",
+    selection=dg.AssetSelection.assets("evaluation_report"),
+    description="Compare the LoRA of one category with its base.",
+)
+evaluate_library = dg.define_asset_job(
+    "evaluate_library",
+    selection=dg.AssetSelection.assets(["library", "evaluation_report"]),
+    description="Compare the library-wide LoRA with its base.",
+)
 
-ALL_JOBS = [refresh_library, build_datasets, build_library_dataset, train_category, train_library]
+ALL_JOBS = [
+    refresh_library,
+    build_datasets,
+    build_library_dataset,
+    train_category,
+    train_library,
+    evaluate_category,
+    evaluate_library,
+]

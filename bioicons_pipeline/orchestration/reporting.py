@@ -7,7 +7,7 @@ user can mend become `dagster.Failure` with the one sentence as its description.
 import base64
 import io
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,6 +41,16 @@ def progress_log(context: dg.AssetExecutionContext, what: str, every_s: float = 
         if done >= total or now - last >= every_s:
             last = now
             context.log.info(f"{what} {done}/{total}")
+
+    return report
+
+
+def phase_log(context: dg.AssetExecutionContext) -> Callable[[str, int, int], None]:
+    """The same for work of several phases, each with a line of its own."""
+    logs: dict[str, Progress] = {}
+
+    def report(phase: str, done: int, total: int) -> None:
+        logs.setdefault(phase, progress_log(context, phase))(done, total)
 
     return report
 

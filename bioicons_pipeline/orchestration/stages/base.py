@@ -23,6 +23,7 @@ CAPTIONS = "icon_captions"
 DATASET = "icon_dataset"
 WEIGHTS = "lora_weights"
 GRID = "sample_grid"
+EVALUATION = "evaluation_report"
 
 
 class MissingInputError(BioiconsError):
