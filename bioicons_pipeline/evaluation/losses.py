@@ -56,9 +56,11 @@ def encode(
     """
     import torch
 
+    from bioicons_pipeline.quiet import quieten_libraries
     from bioicons_pipeline.training.cache import EncodingCache
     from bioicons_pipeline.training.encoders import fill_cache, latent_scaling
 
+    quieten_libraries()
     device, dtype = _place()
     cache = EncodingCache(folder, f"{base.fingerprint}/{dtype}", resolution, t5_length)
     captions = sorted({icon.captions[0] for icon in icon_set.icons})

@@ -13,7 +13,9 @@ def covered(families: int, rounds: int, inside: float = 0.5, seed: int = 0) -> f
     hits = 0
     for round_ in range(rounds):
         shared = np.repeat(random.normal(size=families), 3)
-        found = mean_estimate(shared + inside * random.normal(size=3 * families), groups, seed=round_, rounds=300)
+        found = mean_estimate(
+            shared + inside * random.normal(size=3 * families), groups, seed=round_, rounds=300
+        )
         hits += found.low <= 0 <= found.high
     return hits / rounds
 

@@ -36,6 +36,8 @@ from bioicons_pipeline.training.base_models import BaseModel
 CODE_VERSION = "1"
 NOT_EVALUATED = "not_evaluated.json"
 PAGE, DATA = "report.html", "report.json"
+SEVERE = ("heldout_loss", "copies")
+"""Figures that a LoRA must not fail."""
 DEFAULT_COUNT = 32
 """Pictures that each model draws."""
 Phase = Callable[[str, int, int], None]
@@ -161,6 +163,45 @@ def report(
         "input_key": key,
     }
     return publish(store, EVALUATION, report_files(make_report(found, title, more)), facts, **place)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What a report says of one figure, as a check shows it: `severe` where it is proof, not doubt."""
+
+    passed: bool
+    severe: bool
+    sentence: str
+    numbers: dict[str, float]
+
+
+def quality(store: Store, category: str | None, base_name: str, figure: str) -> Quality:
+    """The verdict on the current LoRA. A held-out loss that is not lower and copies in excess are severe; a
+    style that is not closer, anything that is not sure, and a figure that could not be reported, are doubts.
+
+    Raises:
+        MissingInputError: nothing was evaluated yet.
+    """
+    info = require_ref(store, EVALUATION, category, base_name).info or {}
+    if info.get("status") != "evaluated":
+        return Quality(True, False, f"Not evaluated: {info.get('reason', '')}", {})
+    said = info["verdicts"].get(figure)
+    if said is None:
+        return Quality(False, False, "It could not be told on these icons: the report says why.", {})
+    numbers = {name: value for name, value in said["change"].items() if value is not None}
+    severe = said["state"] == "bad" and figure in SEVERE
+    return Quality(said["state"] == "good", severe, said["sentence"], numbers)
+
+
+def refusals(store: Store, category: str | None, base_name: str, adapter_version: str) -> list[str]:
+    """Sentences why a LoRA must not be given away: what the report of exactly this one says that is severe.
+    [] where it was not evaluated."""
+    ref = store.get_ref(EVALUATION, partition=category, base=base_name)
+    info = (ref.info or {}) if ref else {}
+    if info.get("status") != "evaluated" or info.get("adapter") != adapter_version:
+        return []
+    found = [quality(store, category, base_name, figure) for figure in SEVERE]
+    return [one.sentence for one in found if one.severe]
 
 
 def verdicts(found: Evaluation, name: str) -> dict[str, dict[str, Any]]:
