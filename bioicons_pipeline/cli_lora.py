@@ -65,8 +65,8 @@ def _trained(settings: Settings, category: str | None, base_name: str) -> Any:
 
     Raises:
         NotBuiltError: there is none; says which command makes it.
-        PublishRefusedError: an icon that it was trained on was withdrawn since, or its evaluation says that it
-            is no better than the base, or returns training icons.
+        PublishRefusedError: an icon that it was trained on was withdrawn since, or its evaluation says that
+            it is no better than the base, or returns training icons.
     """
     from bioicons_pipeline.dataset.hub import PublishRefusedError
     from bioicons_pipeline.generation.release import Release

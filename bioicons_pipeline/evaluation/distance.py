@@ -40,10 +40,9 @@ class Scale:
     deviation: np.ndarray
 
     @classmethod
-    def of(cls, features: np.ndarray) -> Scale:
-        """From (N, d); a feature that hardly varies counts as it is."""
-        deviation = features.std(axis=0)
-        return cls(features.mean(axis=0), np.where(deviation > 1e-6, deviation, 1.0))
+    def of(cls, features: np.ndarray, least: Sequence[float]) -> Scale:
+        """From (N, d); a deviation is never under the feature's `least`."""
+        return cls(features.mean(axis=0), np.maximum(features.std(axis=0), np.asarray(least)))
 
     def apply(self, features: np.ndarray) -> np.ndarray:
         """Standard deviations from the mean, clipped."""

@@ -17,10 +17,10 @@ from bioicons_pipeline.evaluation.adherence import words_of
 from bioicons_pipeline.evaluation.embedding import Embedder
 from bioicons_pipeline.evaluation.figures import Gallery
 from bioicons_pipeline.evaluation.icons import RealIcon, some
-from bioicons_pipeline.evaluation.measure import BASE, NOISE, REAL, RESERVED, Measure
+from bioicons_pipeline.evaluation.measure import BASE, GRAIN, REAL, RESERVED, Measure
 from bioicons_pipeline.evaluation.memorization import PromptCopies, Scored
 from bioicons_pipeline.evaluation.records import Evaluation, Task, facts_of, grid_rows
-from bioicons_pipeline.evaluation.vectorizability import vector_facts
+from bioicons_pipeline.evaluation.vectorizability import grainy, vector_facts, vector_measures
 from bioicons_pipeline.generation.copies import CopyIndex, CopyScore
 from bioicons_pipeline.generation.sampler import load_pipeline, sample
 
@@ -34,6 +34,8 @@ MOST_TRAIN = 800
 """Training icons that style and words are compared with, likewise."""
 MOST_VECTORS = 12
 """Pictures of each set that become vector drawings: one takes a second."""
+GRAINY = 3
+"""Real icons that are vectorised with a fault planted."""
 PLANTED = 12
 """Training icons that the copy score must recognise."""
 Progress = Callable[[str, int, int], None]
@@ -225,11 +227,13 @@ def _embedded(
 
 
 def _vectors(gallery: Gallery, progress: Progress) -> list[Measure]:
-    side = gallery.train[0][0].width
     sets: dict[str, tuple[Sequence[Image.Image], Sequence[str]]] = {
         REAL: gallery.heldout,
         **{name: (pictures, gallery.groups) for name, pictures in gallery.drawn.items()},
-        NOISE: (figures.noise_pictures(side)[:2], ("noise 0", "noise 1")),
+        GRAIN: (
+            [grainy(picture) for picture in gallery.heldout[0][:GRAINY]],
+            gallery.heldout[1][:GRAINY],
+        ),
     }
     facts = {
         name: vector_facts(
@@ -239,4 +243,4 @@ def _vectors(gallery: Gallery, progress: Progress) -> list[Measure]:
         for name, (pictures, _) in sets.items()
     }
     groups = {name: list(found)[:MOST_VECTORS] for name, (_, found) in sets.items()}
-    return figures.vector_measures(facts, groups)
+    return vector_measures(facts, groups)

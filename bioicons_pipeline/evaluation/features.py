@@ -20,24 +20,27 @@ _FLAT, _EDGE = 2.0, 24.0
 _INK = 16
 """Levels from white, of 255, from which on a pixel counts as drawn."""
 
-NAMES = (
-    "soft gradient share",
-    "flat share",
-    "edge share",
-    "colours for 90 %",
-    "share of main colour",
-    "saturation",
-    "outline darkness",
-    "outline contrast",
-    "darkest tenth",
-    "background off white",
-    "border off white",
-    "coverage",
-    "extent",
-    "symmetry left-right",
-    "spectrum slope",
-    "fine detail",
-)
+LEAST = {
+    "soft gradient share": 0.02,
+    "flat share": 0.02,
+    "edge share": 0.02,
+    "colours for 90 %": 0.25,
+    "share of main colour": 0.02,
+    "saturation": 0.02,
+    "outline darkness": 0.02,
+    "outline contrast": 0.02,
+    "darkest tenth": 0.02,
+    "background off white": 1.0,
+    "border off white": 1.0,
+    "coverage": 0.02,
+    "extent": 0.02,
+    "symmetry left-right": 0.05,
+    "spectrum slope": 0.1,
+    "fine detail": 0.1,
+}
+"""The smallest difference of each feature that a person would notice: where real icons hardly differ, as in
+their white ground, a difference counts in these and not in their tiny spread."""
+NAMES = tuple(LEAST)
 """The features in the order of `style_features`."""
 
 
@@ -104,11 +107,12 @@ def _outline(light: np.ndarray, drawn: np.ndarray) -> tuple[float, float, float]
 
 
 def _ground(pixels: np.ndarray, drawn: np.ndarray) -> tuple[float, float]:
-    """Mean distance from white, 0 to 1, of the ground well away from the drawing, and of the border."""
+    """log2(1 + levels of 255 from white) of the ground well away from the drawing, and of the border."""
     away = ~ndimage.binary_dilation(drawn, iterations=2)
-    off = (255 - pixels).mean(axis=-1) / 255
+    off = (255 - pixels).mean(axis=-1)
     border = np.concatenate([off[:2].ravel(), off[-2:].ravel(), off[:, :2].ravel(), off[:, -2:].ravel()])
-    return float(off[away].mean()) if away.any() else 1.0, float(border.mean())
+    ground = off[away].mean() if away.any() else 255.0
+    return float(np.log2(1 + ground)), float(np.log2(1 + border.mean()))
 
 
 def _layout(drawn: np.ndarray) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from PIL import Image
 from bioicons_pipeline.evaluation import adherence, distance, heldout, memorization
 from bioicons_pipeline.evaluation.descriptor import shape_and_colour
 from bioicons_pipeline.evaluation.distance import Kernel, Pictures, Scale
-from bioicons_pipeline.evaluation.features import NAMES, SIDE, style_features
+from bioicons_pipeline.evaluation.features import LEAST, NAMES, SIDE, style_features
 from bioicons_pipeline.evaluation.intervals import Estimate, mean_estimate
 from bioicons_pipeline.evaluation.measure import (
     BASE,
@@ -28,7 +28,6 @@ from bioicons_pipeline.evaluation.measure import (
     lower_is_better,
 )
 from bioicons_pipeline.evaluation.memorization import Scored
-from bioicons_pipeline.evaluation.vectorizability import VectorFacts
 
 NOISES = 16
 """Pictures of pure noise that a figure must put behind everything else."""
@@ -105,7 +104,7 @@ def style_measure(gallery: Gallery) -> tuple[Measure, dict[str, np.ndarray]]:
         "train": _styles(gallery.train[0]),
         NOISE: _styles(noise_pictures()),
     }
-    scale = Scale.of(features["train"])
+    scale = Scale.of(features["train"], tuple(LEAST.values()))
     groups = dict.fromkeys(gallery.drawn, gallery.groups) | {
         REAL: gallery.heldout[1],
         "train": gallery.train[1],
@@ -172,7 +171,7 @@ def _styles(pictures: Sequence[Image.Image]) -> np.ndarray:
 
 def feature_table(features: Mapping[str, np.ndarray], models: Sequence[str]) -> list[dict[str, float | str]]:
     """One row a feature: its mean in each set, and how many deviations of real icons each is off."""
-    deviation = Scale.of(features["train"]).deviation
+    deviation = Scale.of(features["train"], tuple(LEAST.values())).deviation
     rows: list[dict[str, float | str]] = []
     for column, name in enumerate(NAMES):
         row: dict[str, float | str] = {"feature": name}
@@ -263,31 +262,3 @@ def copy_measure(generated: Mapping[str, Scored], real: Scored, planted: Scored)
         verdicts,
         (Proof("at least 9 of 10 training icons are recognised as copies of themselves", found >= 0.9),),
     )
-
-
-def vector_measures(
-    facts: Mapping[str, Sequence[VectorFacts | None]], groups: Mapping[str, Sequence[str]]
-) -> list[Measure]:
-    """Paths, kB and difference by model, REAL and "noise"; pictures that gave no drawing are left out."""
-    wanted = (
-        ("vector_paths", "Vector drawing: number of shapes", "paths", 1.0),
-        ("vector_size", "Vector drawing: size in kB", "bytes", 1e-3),
-        ("vector_difference", "Vector drawing: difference to the picture (of 255)", "difference", 1.0),
-    )
-    explained = "What becomes of a picture as an SVG that one can edit. The nearer to real icons the better."
-    measures = []
-    for key, title, field, factor in wanted:
-        lines = {}
-        for name, found in facts.items():
-            kept = [(getattr(one, field) * factor, group)
-                    for one, group in zip(found, groups[name], strict=True) if one is not None]  # fmt: skip
-            if kept:
-                values, units = zip(*kept, strict=True)
-                lines[name] = mean_estimate(values, units)
-        if REAL not in lines or NOISE not in lines or BASE not in lines:
-            measures.append(Measure(key, title, explained, "near real", absent="Nothing could be drawn."))
-            continue
-        worse = lines[NOISE].value > lines[REAL].value
-        proof = Proof("noise needs more than real icons", worse)
-        measures.append(Measure(key, title, explained, "near real", lines, proofs=(proof,)))
-    return measures

@@ -13,8 +13,8 @@ from typing import Literal
 from bioicons_pipeline.evaluation.intervals import Estimate
 
 State = Literal["good", "unsure", "bad"]
-BASE, REAL, CHANCE, NOISE = "base", "real icons", "chance", "noise"
-RESERVED = (BASE, REAL, CHANCE, NOISE, "train")
+BASE, REAL, CHANCE, NOISE, GRAIN = "base", "real icons", "chance", "noise", "real icons with grain"
+RESERVED = (BASE, REAL, CHANCE, NOISE, GRAIN, "train")
 """Names of the lines that are bounds, and of training icons: no LoRA may be called so."""
 
 
@@ -36,7 +36,7 @@ class Proof:
 
 @dataclass(frozen=True)
 class Measure:
-    """One figure. lines: by name, LoRAs and the bounds BASE, REAL, CHANCE; changes: by LoRA, its value minus
+    """One figure. lines: by name, LoRAs and the bounds; changes: by LoRA, its value minus
     the base's, or minus that of real icons where the title says so; better: the direction that is good;
     absent: why there is no value, "" where there is one."""
 

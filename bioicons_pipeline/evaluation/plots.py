@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bioicons_pipeline.evaluation.heldout import SIGMAS, LossFigures
-from bioicons_pipeline.evaluation.measure import BASE, CHANCE, NOISE, REAL, Measure
+from bioicons_pipeline.evaluation.measure import BASE, CHANCE, GRAIN, NOISE, REAL, Measure
 
 INK, FAINT, GRID = "#1f2a44", "#6b7785", "#dfe5ea"
-_BOUNDS = {BASE: "#7b8794", REAL: "#2f9e44", CHANCE: "#b0b8c0", NOISE: "#b0b8c0"}
+_BOUNDS = {BASE: "#7b8794", REAL: "#2f9e44", CHANCE: "#b0b8c0", NOISE: "#b0b8c0", GRAIN: "#b0b8c0"}
 _LORAS = ("#e8590c", "#1971c2", "#9c36b5", "#c2255c", "#0b7285", "#e67700")
 
 
@@ -60,7 +60,8 @@ def _band(axes: Any, estimates: Sequence[Any], colour: str, number: int, name: s
 
 def bounds_plot(measure: Measure) -> bytes:
     """Every line of a measure as a point with its interval, best on the side that the title says."""
-    names = list(measure.lines)
+    # noise is so far away that all else would be one dot: it is in the table of the data
+    names = [name for name in measure.lines if name != NOISE]
     figure = _figure(9, 0.55 + 0.34 * len(names))
     axes = figure.subplots()
     colour = colours(names)
@@ -73,22 +74,7 @@ def bounds_plot(measure: Measure) -> bytes:
     axes.set_ylim(-0.6, len(names) - 0.4)
     _dress(axes, "")
     axes.grid(axis="y", visible=False)
-    if _spread(measure) > 40:  # noise is often so far away that all else would be one dot
-        axes.set_xscale("symlog", linthresh=_threshold(measure))
     return _png(figure)
-
-
-def _values(measure: Measure) -> list[float]:
-    return [abs(found.value) for found in measure.lines.values()]
-
-
-def _spread(measure: Measure) -> float:
-    values = sorted(_values(measure))
-    return values[-1] / max(values[-2] if len(values) > 1 else values[-1], 1e-9)
-
-
-def _threshold(measure: Measure) -> float:
-    return max(sorted(_values(measure))[-2], 1e-6)
 
 
 def feature_plot(rows: Sequence[Mapping[str, float | str]], models: Sequence[str]) -> bytes:

@@ -9,9 +9,9 @@ from PIL import Image
 from bioicons_pipeline.evaluation import figures
 from bioicons_pipeline.evaluation.adherence import askable, ranks, words_of
 from bioicons_pipeline.evaluation.figures import Gallery
-from bioicons_pipeline.evaluation.measure import BASE, CHANCE, NOISE, REAL
+from bioicons_pipeline.evaluation.measure import BASE, CHANCE, GRAIN, NOISE, REAL
 from bioicons_pipeline.evaluation.memorization import Scored, by_prompt
-from bioicons_pipeline.evaluation.vectorizability import vector_facts
+from bioicons_pipeline.evaluation.vectorizability import grainy, vector_facts, vector_measures
 from bioicons_pipeline.generation.copies import CopyIndex
 from bioicons_pipeline_tests.evaluation.conftest import SHAPES, icon, soft
 
@@ -128,16 +128,23 @@ def test_copies_are_counted_prompt_by_prompt(library, index):
     assert rows[0].nearest.startswith("family 0") and rows[1].nearest == "" and rows[1].score == 0
 
 
-def test_noise_needs_more_paths_than_drawings():
-    drawings = [icon(family, size=64) for family in (0, 1)]
-    facts = {
+@pytest.fixture(scope="module")
+def vectors():
+    """Vector facts of two drawings, the same with a soft look, with grain, and of blank pictures."""
+    drawings = [icon(family).resize((64, 64)) for family in (0, 2)]
+    return {
         REAL: vector_facts(drawings),
         BASE: vector_facts([soft(drawing) for drawing in drawings]),
-        NOISE: vector_facts(figures.noise_pictures()[:2]),
+        GRAIN: vector_facts([grainy(drawing) for drawing in drawings]),
         "nothing": vector_facts([Image.new("RGB", (64, 64), "white")] * 2),
     }
-    assert facts["nothing"] == [None, None]
-    groups = dict.fromkeys(facts, ("a", "b"))
-    paths, size, difference = figures.vector_measures(facts, groups)
-    assert paths.reported and size.reported and "nothing" not in paths.lines
-    assert paths.lines[REAL].value < paths.lines[NOISE].value and difference.lines[REAL].value < 20
+
+
+def test_drawings_with_grain_need_more_shapes_and_bytes_and_are_farther_off(vectors):
+    assert vectors["nothing"] == [None, None]
+    measures = vector_measures(vectors, dict.fromkeys(vectors, ("a", "b")))
+    for measure in measures:
+        assert measure.reported and "nothing" not in measure.lines
+        assert measure.lines[REAL].value < measure.lines[GRAIN].value
+    blind = vector_measures({**vectors, GRAIN: vectors[REAL]}, dict.fromkeys(vectors, ("a", "b")))
+    assert not any(measure.reported for measure in blind)

@@ -6,7 +6,7 @@ from PIL import Image
 
 from bioicons_pipeline.evaluation import distance
 from bioicons_pipeline.evaluation.distance import Pictures, Scale, closer, gaussian, polynomial
-from bioicons_pipeline.evaluation.features import NAMES, style_features
+from bioicons_pipeline.evaluation.features import LEAST, NAMES, style_features
 from bioicons_pipeline.evaluation.figures import NOISES, noise_pictures
 from bioicons_pipeline_tests.evaluation.conftest import icon, soft
 
@@ -55,7 +55,7 @@ def sets(library):
     # four families in turn have four shapes: both halves get all
     first = [number for number, family in enumerate(families) if int(family.split()[1]) // 4 % 2]
     second = [number for number in range(len(families)) if number not in first]
-    scale = Scale.of(features_of(pictures))
+    scale = Scale.of(features_of(pictures), tuple(LEAST.values()))
 
     def part(numbers, change=lambda picture: picture):
         found = features_of([change(pictures[number]) for number in numbers])
