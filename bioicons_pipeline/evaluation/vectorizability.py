@@ -70,8 +70,8 @@ def grainy(picture: Image.Image) -> Image.Image:
 def vector_measures(
     facts: Mapping[str, Sequence[VectorFacts | None]], groups: Mapping[str, Sequence[str]]
 ) -> list[Measure]:
-    """Paths, kB and difference by model, REAL and GRAIN, the first real icons made `grainy`. Pictures that gave
-    no drawing are left out."""
+    """Paths, kB and difference by model, REAL and GRAIN, the first real icons made `grainy`. Pictures that
+    gave no drawing are left out."""
     wanted = (
         ("vector_paths", "Vector drawing: number of shapes", "paths", 1.0),
         ("vector_size", "Vector drawing: size in kB", "bytes", 1e-3),

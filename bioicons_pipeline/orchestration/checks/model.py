@@ -68,31 +68,40 @@ def _quality(artifacts: ArtifactStore, base: Base, category: str | None, figure:
     )
 
 
-def _quality_checks(suffix: str, asset: dg.AssetsDefinition, partitioned: bool) -> list:
-    """The three quality checks of an evaluation report, of categories or of the library."""
-    partitions = {"partitions_def": CATEGORIES} if partitioned else {}
-    made = []
-    for check, figure, says in (
-        ("better_than_the_base", "heldout_loss", "Predicts held-out icons better than the base does."),
-        ("no_copies", "copies", "Likely copies of training icons are not in excess of what chance gives."),
-        ("closer_in_style", "style", "Its pictures are closer to real icons in style than the base's."),
-    ):
+FIGURES = {
+    "heldout_loss": ("better_than_the_base", "Predicts held-out icons better than the base does."),
+    "copies": ("no_copies", "Likely copies of training icons are not in excess of what chance gives."),
+    "style": ("closer_in_style", "Its pictures are closer to real icons in style than the base's."),
+}
+"""Figures of an evaluation report that have a check: its name, and what it says."""
 
-        @dg.asset_check(asset=asset, name=f"{check}{suffix}", description=says, **partitions)
-        def quality(
-            context: dg.AssetCheckExecutionContext, artifacts: ArtifactStore, base: Base, figure: str = figure
-        ) -> dg.AssetCheckResult:
-            category = categories_of(context)[0] if partitioned else None
-            return _quality(artifacts, base, category, figure)
 
-        made.append(quality)
-    return made
+def _of_category(figure: str) -> dg.AssetChecksDefinition:
+    name, says = FIGURES[figure]
+
+    @dg.asset_check(asset=evaluation_report, name=name, description=says, partitions_def=CATEGORIES)
+    def check(
+        context: dg.AssetCheckExecutionContext, artifacts: ArtifactStore, base: Base
+    ) -> dg.AssetCheckResult:
+        (category,) = categories_of(context)
+        return _quality(artifacts, base, category, figure)
+
+    return check
+
+
+def _of_library(figure: str) -> dg.AssetChecksDefinition:
+    name, says = FIGURES[figure]
+
+    @dg.asset_check(asset=library_evaluation_report, name=f"library_{name}", description=says)
+    def check(artifacts: ArtifactStore, base: Base) -> dg.AssetCheckResult:
+        return _quality(artifacts, base, None, figure)
+
+    return check
 
 
 MODEL_CHECKS = [
     fixed_noise_loss_fell,
     the_weights_are_sound,
     the_library_weights_are_sound,
-    *_quality_checks("", evaluation_report, True),
-    *_quality_checks("", library_evaluation_report, False),
+    *(made(figure) for made in (_of_category, _of_library) for figure in FIGURES),
 ]

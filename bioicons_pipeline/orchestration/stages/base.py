@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bioicons_pipeline.errors import BioiconsError
-from bioicons_pipeline.orchestration.stages.gates import check_open, without_gate
+from bioicons_pipeline.orchestration.stages.gates import check_open, is_blocked, without_gate
 from bioicons_pipeline.store import BlobRef, Ref, Store, Version
 
 Progress = Callable[[int, int], None]
@@ -74,9 +74,10 @@ def to_json(value: Any) -> bytes:
 def unchanged(
     store: Store, asset: str, key: str, *, partition: str | None = None, base: str | None = None
 ) -> Ref | None:
-    """The ref of `asset` if it was computed from inputs of this `key` and its version can be read."""
+    """The ref of `asset` if it was computed from inputs of this `key`, can be read, and no gate stopped it:
+    what was stopped is made again, for the fault may have been the machine's."""
     ref = store.get_ref(asset, partition=partition, base=base)
-    if ref is None or (ref.info or {}).get("input_key") != key:
+    if ref is None or (ref.info or {}).get("input_key") != key or is_blocked(ref.info):
         return None
     try:
         store.version(ref.version_id)

@@ -28,6 +28,11 @@ def blocking(findings: Sequence[str]) -> dict[str, Any]:
     return {BLOCKED: list(findings[:KEPT]), COUNT: len(findings)} if findings else {}
 
 
+def is_blocked(info: Mapping[str, Any] | None) -> bool:
+    """A gate has stopped the artifact with this info."""
+    return bool((info or {}).get(BLOCKED))
+
+
 def without_gate(info: Mapping[str, Any] | None) -> dict[str, Any]:
     """A ref's info without what an earlier gate said: rules may have changed since."""
     return {key: value for key, value in (info or {}).items() if key not in (BLOCKED, COUNT)}
@@ -39,8 +44,8 @@ def check_open(asset: str, partition: str | None, info: Mapping[str, Any] | None
     Raises:
         BlockedError: it has findings that block.
     """
-    findings = (info or {}).get(BLOCKED)
-    if findings:
+    if is_blocked(info):
+        findings = (info or {})[BLOCKED]
         of = f" of {partition}" if partition else ""
         more = (info or {}).get(COUNT, len(findings)) - 1
         raise BlockedError(
