@@ -50,7 +50,7 @@ def versions(place, asset: str) -> dict[str, str]:
 
 
 def test_single_run_backfill(place, blank_pictures):
-    result = place.run("build_datasets", "Bad", "Good", config=place.config)
+    result = place.run("build_datasets", "Bad", "Good")
     assert result.success
     assert place.store.get_ref(IMAGES, partition="Bad").info[BLOCKED][0].endswith("nothing can be seen on it")
     for asset in (CAPTIONS, DATASET):
@@ -58,34 +58,31 @@ def test_single_run_backfill(place, blank_pictures):
         good = place.store.get_ref(asset, partition="Good")
         shown = versions(place, asset)
         assert shown["Good"] == good.version_id and shown["Bad"].startswith("stopped-")
-    found = place.checks(result)
-    assert not found["every_picture_is_sound"].passed
-    assert found["every_picture_is_sound"].severity == dg.AssetCheckSeverity.ERROR
+    found = {one.check_name: one for one in result.get_asset_check_evaluations()}["every_picture_is_sound"]
+    assert not found.passed and found.severity == dg.AssetCheckSeverity.ERROR
 
 
 def test_a_later_manual_run_is_stopped_too_and_a_mended_one_goes_on(place, blank_pictures):
-    assert place.run("build_datasets", "Bad", "Good", config=place.config).success
-    later = place.run("build_datasets", "Bad", only=(CAPTIONS, DATASET), config=place.config)
+    assert place.run("build_datasets", "Bad", "Good").success
+    later = place.run("build_datasets", "Bad", only=(CAPTIONS, DATASET))
     assert not later.success
     (failure,) = [event for event in later.all_events if event.is_step_failure]
     assert "rasterized_icons of Bad is stopped" in failure.step_failure_data.user_failure_data.description
-    assert place.run("build_datasets", "Good", only=(CAPTIONS, DATASET), config=place.config).success
-    alone = place.run("build_datasets", "Bad", config=place.config)
+    assert place.run("build_datasets", "Good", only=(CAPTIONS, DATASET)).success
+    alone = place.run("build_datasets", "Bad")
     assert not alone.success and place.store.get_ref(DATASET, partition="Bad") is None
     blank_pictures[0] = False
-    assert place.run("build_datasets", "Bad", config=place.config).success
+    assert place.run("build_datasets", "Bad").success
     assert BLOCKED not in place.store.get_ref(IMAGES, partition="Bad").info
     assert versions(place, DATASET)["Bad"] == place.store.get_ref(DATASET, partition="Bad").version_id
 
 
 def test_what_was_built_before_stays(place, blank_pictures):
     blank_pictures[0] = False
-    assert place.run("build_datasets", "Bad", "Good", config=place.config).success
+    assert place.run("build_datasets", "Bad", "Good").success
     before = place.store.get_ref(DATASET, partition="Bad").version_id
     blank_pictures[0] = True
-    bigger = {**place.config["resources"]["upstream"]["config"], "render_size": 96}
-    config = {"resources": {**place.config["resources"], "upstream": {"config": bigger}}}
-    assert place.run("build_datasets", "Bad", "Good", config=config).success
+    assert place.run("build_datasets", "Bad", "Good", render_size=96).success
     assert place.store.get_ref(DATASET, partition="Bad").version_id == before
     assert place.store.get_ref(DATASET, partition="Good").info["render_size"] == 96
 
@@ -101,14 +98,14 @@ def test_under_automation(place, blank_pictures):
     watched = dg.Definitions(assets=automated, resources=defs.resources)
     names = ("rasterized_icons", CAPTIONS, DATASET)
     cursor = dg.evaluate_automation_conditions(watched, place.instance).cursor  # nothing is new yet
-    assert place.run("build_datasets", "Bad", "Good", only=("icon_manifest",), config=place.config).success
+    assert place.run("build_datasets", "Bad", "Good", only=("icon_manifest",)).success
     asked = []
     for _ in range(6):
         found = dg.evaluate_automation_conditions(watched, place.instance, cursor=cursor)
         cursor = found.cursor
         wanted = [(name, key) for name in names for key in found.get_requested_partitions(dg.AssetKey(name))]
         for name, category in wanted:
-            place.run("build_datasets", category, only=(name,), config=place.config)
+            place.run("build_datasets", category, only=(name,))
         asked += wanted
     assert (DATASET, "Good") in asked and ("rasterized_icons", "Bad") in asked
     assert place.store.get_ref(DATASET, partition="Good") is not None
