@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,18 +65,6 @@ def some(icons: list[RealIcon], most: int) -> list[RealIcon]:
         turn[icon.family_id] = turn.get(icon.family_id, -1) + 1
         ranked.append((turn[icon.family_id], _hash(icon.family_id), icon))
     return [icon for _, _, icon in sorted(ranked, key=lambda found: found[:2])][:most]
-
-
-def without_families(icons: list[RealIcon], families: Collection[str]) -> list[RealIcon]:
-    """The icons whose family is not among `families`."""
-    return [icon for icon in icons if icon.family_id not in families]
-
-
-def halves(icons: list[RealIcon]) -> tuple[list[RealIcon], list[RealIcon]]:
-    """Two halves that share no family, by a hash of the family."""
-    order = sorted({icon.family_id for icon in icons}, key=_hash)
-    first = set(order[::2])
-    return [i for i in icons if i.family_id in first], [i for i in icons if i.family_id not in first]
 
 
 def subset(icon_set: IconSet, icons: list[RealIcon]) -> IconSet:

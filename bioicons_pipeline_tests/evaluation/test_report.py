@@ -9,7 +9,7 @@ from PIL import Image
 
 from bioicons_pipeline.evaluation.figures import loss_measures
 from bioicons_pipeline.evaluation.heldout import SIGMAS, Losses
-from bioicons_pipeline.evaluation.icons import RealIcon, halves, some, without_families
+from bioicons_pipeline.evaluation.icons import RealIcon, some
 from bioicons_pipeline.evaluation.intervals import Estimate
 from bioicons_pipeline.evaluation.measure import BASE, REAL, Measure, Proof, Verdict, lower_is_better
 from bioicons_pipeline.evaluation.memorization import PromptCopies
@@ -97,12 +97,8 @@ def test_verdicts_in_words():
     ]
 
 
-def test_some_icons_are_of_all_families_first_and_halves_share_none():
+def test_some_icons_are_of_all_families_first():
     icons = [real(number, number // 4) for number in range(40)]
     chosen = some(icons, 10)
     assert len({icon.family_id for icon in chosen}) == 10 and chosen == some(icons[::-1], 10)
     assert len(some(icons, 100)) == 40
-    first, second = halves(icons)
-    assert not {icon.family_id for icon in first} & {icon.family_id for icon in second}
-    assert len(first) == len(second) == 20
-    assert without_families(icons, {"f0"}) == [icon for icon in icons if icon.family_id != "f0"]

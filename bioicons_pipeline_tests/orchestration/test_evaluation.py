@@ -11,6 +11,7 @@ from bioicons_pipeline.evaluation import evaluate as evaluation
 from bioicons_pipeline.evaluation.evaluate import EvaluationError, NothingHeldOutError, labels
 from bioicons_pipeline.evaluation.icons import RealIcon
 from bioicons_pipeline.evaluation.vectorizability import VectorFacts
+from bioicons_pipeline.generation import copies
 from bioicons_pipeline.generation.adapters import Adapter
 from bioicons_pipeline.orchestration.stages.base import EVALUATION, GRID, WEIGHTS
 from bioicons_pipeline.orchestration.stages.evaluation import (
@@ -63,16 +64,17 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture
-def no_vectors(monkeypatch):
-    """Vectorising takes a second a picture and has its own tests."""
+def quick(monkeypatch):
+    """Vectorising and looking closely for copies take a second a picture, and have their own tests."""
     facts = lambda pictures, progress=None: [VectorFacts(3, 900, 1.0)] * len(pictures)  # noqa: E731
     monkeypatch.setattr(evaluation, "vector_facts", facts)
+    monkeypatch.setattr(copies, "CLOSER", 1)
 
 
 PLAN = Plan(CATEGORY, count=6, sampling={"steps": 2})
 
 
-def test_a_report_from_the_store_is_kept_and_not_made_again(trained, no_vectors):
+def test_a_report_from_the_store_is_kept_and_not_made_again(trained, quick):
     stock, base, work = trained
     phases = set()
     done = report(stock, work, base, PLAN, lambda phase, done, total: phases.add(phase))
@@ -89,7 +91,7 @@ def test_a_report_from_the_store_is_kept_and_not_made_again(trained, no_vectors)
     assert visible["loss"].startswith(b"\x89PNG") and "| base |" in visible["figures"]
 
 
-def test_the_losses_are_the_trainers_own(trained, no_vectors):
+def test_the_losses_are_the_trainers_own(trained, quick):
     """An adapter at scale 0 has exactly the base's loss, and at scale 1 another."""
     stock, base, work = trained
     adapters = [named_adapter(stock, base, f"{CATEGORY}{scale}") for scale in ("=0", "")]
@@ -145,7 +147,7 @@ def test_a_lora_that_does_not_say_what_it_was_trained_on_is_refused(trained, tmp
         compare(stock, work, base, [stranger], PLAN, lambda *_: None)
 
 
-def test_the_grid_of_this_adapter_is_on_the_page_and_of_another_is_not(trained, no_vectors):
+def test_the_grid_of_this_adapter_is_on_the_page_and_of_another_is_not(trained, quick):
     stock, base, work = trained
     place = {"partition": CATEGORY, "base": ref_name(base)}
     adapter = stock.store.get_ref(WEIGHTS, **place).version_id
@@ -162,7 +164,7 @@ def test_the_grid_of_this_adapter_is_on_the_page_and_of_another_is_not(trained, 
 @pytest.fixture
 def command(trained, monkeypatch, tmp_path):
     """Run `bioicons evaluate` on the store of `trained`; returns (result, output folder)."""
-    stock, base, work = trained
+    stock, base, _work = trained
     monkeypatch.setenv("BIOICONS_STORE_ROOT", str(stock.store.root))
     monkeypatch.setenv("BIOICONS_DATA_DIR", str(tmp_path / "data"))
     get_settings.cache_clear()
@@ -172,7 +174,7 @@ def command(trained, monkeypatch, tmp_path):
     get_settings.cache_clear()
 
 
-def test_the_command_writes_page_and_data_and_says_what_it_found(command, no_vectors, tmp_path):
+def test_the_command_writes_page_and_data_and_says_what_it_found(command, quick, tmp_path):
     done = command("--lora", CATEGORY, "--lora", f"{CATEGORY}=0.5", "--count", "6", "--steps", "2")
     assert done.exit_code == 0, done.output
     assert "Report:" in done.output and f"{CATEGORY} × 0.5" in done.output
