@@ -77,14 +77,7 @@ def evaluate(task: Task, progress: Progress) -> Evaluation:
     drawn = _drawn(pipeline, scales, prompts, task, progress)
     del pipeline
     train = some(task.train, MOST_TRAIN)
-    size = task.settings.size
-    gallery = Gallery(
-        tuple(icon.caption for icon in prompts),
-        tuple(icon.family_id for icon in prompts),
-        drawn,
-        ([icon.image(size) for icon in heldout], tuple(icon.family_id for icon in heldout)),
-        ([icon.image(size) for icon in train], tuple(icon.family_id for icon in train)),
-    )
+    gallery = _gallery(heldout, train, prompts, drawn, task.settings.size)
     progress("style", 0, 1)
     style, features = figures.style_measure(gallery)
     words = figures.word_measure(
@@ -101,8 +94,24 @@ def evaluate(task: Task, progress: Progress) -> Evaluation:
         losses=found,
         features=figures.feature_table(features, models),
         copies=by_prompt,
-        rows=grid_rows(heldout, drawn, size),
+        rows=grid_rows(heldout, drawn, task.settings.size),
         facts=facts_of(task, heldout, train),
+    )
+
+
+def _gallery(
+    heldout: Sequence[RealIcon],
+    train: Sequence[RealIcon],
+    prompts: Sequence[RealIcon],
+    drawn: Mapping[str, Sequence[Image.Image]],
+    size: int,
+) -> Gallery:
+    return Gallery(
+        tuple(icon.caption for icon in prompts),
+        tuple(icon.family_id for icon in prompts),
+        drawn,
+        ([icon.image(size) for icon in heldout], tuple(icon.family_id for icon in heldout)),
+        ([icon.image(size) for icon in train], tuple(icon.family_id for icon in train)),
     )
 
 

@@ -1,5 +1,6 @@
 """The evaluation from a store: a trained adapter becomes a report, and what cannot be evaluated says why."""
 
+import dataclasses
 import json
 
 import pytest
@@ -145,6 +146,10 @@ def test_a_lora_that_does_not_say_what_it_was_trained_on_is_refused(trained, tmp
     stranger = Adapter("stranger", tmp_path / "x.safetensors", 1.0, "0" * 64)
     with pytest.raises(EvaluationError, match="does not say which icons it was trained on"):
         compare(stock, work, base, [stranger], PLAN, lambda *_: None)
+    ours = named_adapter(stock, base, CATEGORY)
+    larger = dataclasses.replace(ours, header={**ours.header, "config": '{"resolution": 64}'})
+    with pytest.raises(EvaluationError, match="trained at different sizes"):
+        compare(stock, work, base, [ours, larger], PLAN, lambda *_: None)
 
 
 def test_the_grid_of_this_adapter_is_on_the_page_and_of_another_is_not(trained, quick):

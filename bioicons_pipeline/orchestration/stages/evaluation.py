@@ -71,12 +71,7 @@ def compare(
     from bioicons_pipeline.training.data import open_dataset
     from bioicons_pipeline.training.run import checkout_dataset
 
-    for adapter in adapters:
-        if not adapter.dataset_version:
-            raise EvaluationError(
-                f"The LoRA {adapter.name} does not say which icons it was trained on, so none counts as "
-                "unseen: evaluate one that this project trained."
-            )
+    _comparable(adapters)
     embedder = Embedder.load(plan.embeddings) if plan.embeddings else None
     datasets = list(dict.fromkeys(adapter.dataset_version for adapter in adapters))
     folders = [checkout_dataset(str(stock.store.root), dataset, work) for dataset in datasets]
@@ -105,6 +100,22 @@ def compare(
         embedder=embedder,
     )
     return evaluate(task, progress)
+
+
+def _comparable(adapters: Sequence[Adapter]) -> None:
+    """Raise unless all adapters say what they were trained on, and were trained at one size."""
+    for adapter in adapters:
+        if not adapter.dataset_version:
+            raise EvaluationError(
+                f"The LoRA {adapter.name} does not say which icons it was trained on, so none counts as "
+                "unseen: evaluate one that this project trained."
+            )
+    sizes = {adapter.name: adapter.resolution for adapter in adapters}
+    if len(set(sizes.values())) > 1:
+        said = ", ".join(f"{name} {size} px" for name, size in sizes.items())
+        raise EvaluationError(
+            f"The LoRAs were trained at different sizes ({said}): compare those of one size."
+        )
 
 
 def unseen(heldout: list[RealIcon], seen: list[RealIcon], category: str | None) -> list[RealIcon]:
