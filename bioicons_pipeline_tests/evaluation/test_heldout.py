@@ -55,7 +55,12 @@ def test_a_model_that_does_not_listen_to_words_has_no_use_of_the_caption():
     _, (_, words) = loss_measures(
         {BASE: losses(), "deaf": losses(words=0.0), "listens": losses(words=0.1)}, FAMILIES, CATEGORIES
     )
-    assert words.lines["deaf"].value == 0 < words.lines[BASE].value < words.lines["listens"].low
+    assert (
+        words.reported
+        and words.lines["deaf"].value == 0 < words.lines[BASE].value < words.lines["listens"].low
+    )
+    _, (_, unclear) = loss_measures({BASE: losses(words=0.0), "lora": losses()}, FAMILIES, CATEGORIES)
+    assert not unclear.reported and "the base predicts icons clearly better" in unclear.why_not
     alone = {BASE: Losses(losses().own, None)}
     _, (_, absent) = loss_measures(alone, ("one",) * 24, CATEGORIES)
     assert not absent.reported and "one family" in absent.why_not
