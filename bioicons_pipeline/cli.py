@@ -17,6 +17,7 @@ from rich.markup import escape
 
 from bioicons_pipeline import __version__
 from bioicons_pipeline.cli_dataset import export_app, publish_app
+from bioicons_pipeline.cli_evaluate import evaluate
 from bioicons_pipeline.cli_generate import generate, review
 from bioicons_pipeline.cli_lora import publish_lora
 from bioicons_pipeline.cli_search import search
@@ -75,7 +76,9 @@ def run(
         str | None,
         typer.Option(help="Base model: a name (flux-nano, flux1-dev) or a folder in diffusers layout."),
     ] = None,
-    until: Annotated[str, typer.Option(help="Last stage to run, e.g. icon_dataset.")] = "sample_grid",
+    until: Annotated[
+        str, typer.Option(help="Last stage to run, e.g. icon_dataset or evaluation_report.")
+    ] = "sample_grid",
     preset: Annotated[
         str | None, typer.Option(help="Training preset; default: the one that suits the base.")
     ] = None,
@@ -200,6 +203,7 @@ app.command()(search)
 app.command()(sweep)
 app.command()(generate)
 app.command()(review)
+app.command()(evaluate)
 app.command()(studio)
 
 
@@ -260,8 +264,10 @@ def _report(summary, options, seconds: float) -> None:
             f"{loss['before']:.4f} before, {loss['after']:.4f} after"
         )
     say("")
-    labels = {names.DATASET: "dataset", names.WEIGHTS: "LoRA", names.GRID: "grid"}
-    files = {names.WEIGHTS: WEIGHTS_NAME, names.GRID: "grid.png"}
+    labels = {
+        names.DATASET: "dataset", names.WEIGHTS: "LoRA", names.GRID: "grid", names.EVALUATION: "report",
+    }  # fmt: skip
+    files = {names.WEIGHTS: WEIGHTS_NAME, names.GRID: "grid.png", names.EVALUATION: "report.html"}
     for asset, folder in summary.outputs.items():
         path = folder / files.get(asset, "")
         say(f"{labels[asset]:<8} {path if path.exists() else folder}")

@@ -33,7 +33,8 @@ def publish_lora(
     """Push the newest LoRA to the hub: weights, model card, credits, licence texts, gallery.
 
     A LoRA that was trained on an icon outside the licence preset, or on one that was withdrawn since, is
-    refused. The token is yours: HF_TOKEN, or what `hf auth login` stored; it is never asked for or kept.
+    refused, and one whose evaluation says that it is no better than its base or copies training icons. The
+    token is yours: HF_TOKEN, or what `hf auth login` stored; it is never asked for or kept.
     """
     from bioicons_pipeline.dataset.hub import check_repo_id, files_of, push
     from bioicons_pipeline.generation.release import release_files
@@ -64,11 +65,13 @@ def _trained(settings: Settings, category: str | None, base_name: str) -> Any:
 
     Raises:
         NotBuiltError: there is none; says which command makes it.
-        PublishRefusedError: an icon that it was trained on was withdrawn since.
+        PublishRefusedError: an icon that it was trained on was withdrawn since, or its evaluation says that
+            it is no better than the base, or returns training icons.
     """
     from bioicons_pipeline.dataset.hub import PublishRefusedError
     from bioicons_pipeline.generation.release import Release
     from bioicons_pipeline.orchestration.stages import base as names
+    from bioicons_pipeline.orchestration.stages.evaluation import refusals
     from bioicons_pipeline.orchestration.stages.weights import ref_name
     from bioicons_pipeline.orchestration.stages.withdrawn import out_of_date
     from bioicons_pipeline.orchestration.workshop import trained_ref
@@ -89,6 +92,12 @@ def _trained(settings: Settings, category: str | None, base_name: str) -> Any:
     if stale:
         raise PublishRefusedError(
             f"The LoRA was trained on {'; '.join(stale[:5])}: train it again before publishing."
+        )
+
+    refused = refusals(store, category, stored_as, ref.version_id)
+    if refused:
+        raise PublishRefusedError(
+            f"The evaluation says of this LoRA: {' '.join(refused)} Train it again before publishing."
         )
 
     def read(version_id: str, wanted: Callable[[str], bool]) -> dict[str, bytes]:

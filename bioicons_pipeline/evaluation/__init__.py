@@ -1,5 +1,6 @@
-"""Is what was generated any good: measures that compare generated icons with real ones. Pure functions.
+"""Is what was generated any good: measures that compare generated icons, and losses, with real icons.
 
-Belongs here: figures, each with its bounds (chance, the base, real icons). Does not belong here: sampling
-(generation), training losses (training), and where figures are shown (orchestration).
+Belongs here: figures, each with its bounds (chance, the base, real icons), and the page that shows them. Does
+not belong here: sampling and the copy score (generation), the loss (training), where datasets, adapters and
+reports lie, and what a verdict stops (orchestration).
 """

@@ -129,14 +129,7 @@ def sample(
     check_settings(settings)
     if len(prompts) != len(seeds):
         raise GenerationError(f"{len(prompts)} prompts and {len(seeds)} seeds: give one seed per prompt.")
-    loaded = {name for names in pipeline.get_list_adapters().values() for name in names}
-    if scales and len(loaded) != len(scales):
-        raise GenerationError(f"{len(scales)} scales for {len(loaded)} loaded adapters: give one for each.")
-    if scales:
-        pipeline.enable_lora()
-        pipeline.set_adapters([_adapter_name(number) for number in range(len(scales))], list(scales))
-    elif loaded:
-        pipeline.disable_lora()
+    use_adapters(pipeline, scales)
     images: list[Image.Image] = []
     total = settings.steps * len(prompts)
 
@@ -161,6 +154,22 @@ def sample(
             )
         images += [image.convert("RGB") for image in result.images]
     return images
+
+
+def use_adapters(pipeline: Any, scales: Sequence[float]) -> None:
+    """Give each loaded adapter its strength, in the order in which they were loaded; empty: the base alone.
+
+    Raises:
+        GenerationError: as many scales as adapters are needed.
+    """
+    loaded = {name for names in pipeline.get_list_adapters().values() for name in names}
+    if scales and len(loaded) != len(scales):
+        raise GenerationError(f"{len(scales)} scales for {len(loaded)} loaded adapters: give one for each.")
+    if scales:
+        pipeline.enable_lora()
+        pipeline.set_adapters([_adapter_name(number) for number in range(len(scales))], list(scales))
+    elif loaded:
+        pipeline.disable_lora()
 
 
 def check_settings(settings: SamplingSettings) -> None:

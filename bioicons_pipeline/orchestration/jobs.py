@@ -24,7 +24,8 @@ train_category = dg.define_asset_job(
 )
 train_library = dg.define_asset_job(
     "train_library",
-    selection=dg.AssetSelection.key_prefixes("library") - dg.AssetSelection.assets(["library", "lora_sweep"]),
+    selection=dg.AssetSelection.key_prefixes("library")
+    - dg.AssetSelection.assets(["library", "evaluation_report"], ["library", "lora_sweep"]),
     description="Library-wide dataset, LoRA and sample grid.",
 )
 sweep_category = dg.define_asset_job(
@@ -37,6 +38,16 @@ sweep_library = dg.define_asset_job(
     selection=dg.AssetSelection.assets(["library", "lora_sweep"]),
     description="The same over the whole library.",
 )
+evaluate_category = dg.define_asset_job(
+    "evaluate_category",
+    selection=dg.AssetSelection.assets("evaluation_report"),
+    description="Compare the LoRA of one category with its base.",
+)
+evaluate_library = dg.define_asset_job(
+    "evaluate_library",
+    selection=dg.AssetSelection.assets(["library", "evaluation_report"]),
+    description="Compare the library-wide LoRA with its base.",
+)
 
 ALL_JOBS = [
     refresh_library,
@@ -46,4 +57,6 @@ ALL_JOBS = [
     train_library,
     sweep_category,
     sweep_library,
+    evaluate_category,
+    evaluate_library,
 ]

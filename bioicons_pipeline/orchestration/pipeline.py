@@ -26,6 +26,7 @@ STAGES = (
     names.DATASET,
     names.WEIGHTS,
     names.GRID,
+    names.EVALUATION,
 )
 
 
@@ -136,6 +137,12 @@ def run_pipeline(
         else:
             config["resources"] |= upstream
             execute("train_library", config)
+    if last >= STAGES.index(names.EVALUATION):
+        config = {"resources": {"base": {"config": {"name": options.base}}}}
+        if chosen:
+            execute("evaluate_category", config, launch.partition_tags(instance, chosen))
+        else:
+            execute("evaluate_library", config)
     return lay_out(store, settings, options)
 
 
@@ -151,7 +158,12 @@ def lay_out(store: Any, settings: Settings, options: Options) -> Summary:
     base = None
     if last >= STAGES.index(names.WEIGHTS):
         base = weights.ref_name(resolve_base(options.base, settings.cache_dir / "bases"))
-    wanted = [(names.DATASET, None, "dataset"), (names.WEIGHTS, base, "lora"), (names.GRID, base, "grid")]
+    wanted = [
+        (names.DATASET, None, "dataset"),
+        (names.WEIGHTS, base, "lora"),
+        (names.GRID, base, "grid"),
+        (names.EVALUATION, base, "evaluation"),
+    ]
     for asset in (names.SNAPSHOT, names.MANIFEST):
         ref = store.get_ref(asset, partition=options.category if asset == names.MANIFEST else None)
         facts[asset] = (ref.info or {}) if ref else {}

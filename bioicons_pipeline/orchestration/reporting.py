@@ -7,14 +7,15 @@ user can mend become `dagster.Failure` with the one sentence as its description.
 import base64
 import io
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 
 from bioicons_pipeline.errors import BioiconsError
-from bioicons_pipeline.orchestration.stages.base import Outcome, Progress, input_key
+from bioicons_pipeline.orchestration.stages.base import MissingInputError, Outcome, Progress, input_key
+from bioicons_pipeline.orchestration.stages.gates import BlockedError, check_open
 
 PICTURE_LIMIT = 500_000
 """Bytes of an encoded picture; base64 adds a third."""
@@ -41,6 +42,16 @@ def progress_log(context: dg.AssetExecutionContext, what: str, every_s: float = 
         if done >= total or now - last >= every_s:
             last = now
             context.log.info(f"{what} {done}/{total}")
+
+    return report
+
+
+def phase_log(context: dg.AssetExecutionContext) -> Callable[[str, int, int], None]:
+    """The same for work of several phases, each with a line of its own."""
+    logs: dict[str, Progress] = {}
+
+    def report(phase: str, done: int, total: int) -> None:
+        logs.setdefault(phase, progress_log(context, phase))(done, total)
 
     return report
 
@@ -77,19 +88,47 @@ def where(store: Any, outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def each_category(
+    context: dg.AssetExecutionContext, build: Callable[[str], Outcome]
+) -> tuple[dict[str, Outcome], dict[str, str]]:
+    """Build every partition of a run; returns the outcomes, and by category what a gate said of the rest.
+
+    A category that a gate stops fails a run of its own. Among several it is left out, and said to be, so that
+    the others go on: a single-run backfill must not fail for one of them. If none is left, the run fails.
+    """
+    outcomes: dict[str, Outcome] = {}
+    stopped: dict[str, str] = {}
+    for category in context.partition_keys:
+        try:
+            outcome = build(category)
+            check_open(context.asset_key.to_user_string(), category, outcome.facts)
+        except (BlockedError, MissingInputError) as error:
+            context.log.error(f"{category}: {error}")
+            stopped[category] = str(error)
+        except BioiconsError as error:
+            raise dg.Failure(description=str(error), allow_retries=False) from error
+        else:
+            outcomes[category] = outcome
+    if not outcomes:
+        raise dg.Failure(description=next(iter(stopped.values())), allow_retries=False)
+    return outcomes, stopped
+
+
 def emit(
     context: dg.AssetExecutionContext,
     outcomes: Mapping[str, Outcome],
     metadata: Mapping[str, Mapping[str, Any]],
     summary: Mapping[str, Any] | None = None,
+    stopped: Mapping[str, str] | None = None,
 ) -> Iterator[Event]:
-    """Events for a run over one partition or many.
+    """Events for a run over one partition or many; `stopped` as `each_category` returns it.
 
     Dagster stamps the one `MaterializeResult` of a single-run backfill, version included, on all its
     partitions. So it comes first, and one materialization per partition with that partition's own data
-    version follows (the last one counts), keeping the provenance tags that the first was given.
+    version follows (the last one counts), keeping the provenance tags that the first was given. One that a
+    gate stopped was stamped too: its own says so, under a version that no good one has.
     """
-    if len(outcomes) == 1:
+    if len(outcomes) == 1 and not stopped:
         ((category, outcome),) = outcomes.items()
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(outcome.version_id), metadata=dict(metadata[category])
@@ -97,7 +136,12 @@ def emit(
         return
     together = input_key(versions={key: outcome.version_id for key, outcome in outcomes.items()})
     yield dg.MaterializeResult(data_version=dg.DataVersion(together), metadata=dict(summary or {}))
-    for category, outcome in outcomes.items():
+    versions = {category: outcome.version_id for category, outcome in outcomes.items()}
+    details = dict(metadata)
+    for category, reason in (stopped or {}).items():
+        versions[category] = f"stopped-{input_key(reason=reason)}"
+        details[category] = {"stopped": reason}
+    for category, version in versions.items():
         first = context.instance.fetch_materializations(
             dg.AssetRecordsFilter(asset_key=context.asset_key, asset_partitions=[category]), limit=1
         ).records[0]
@@ -110,10 +154,10 @@ def emit(
         yield dg.AssetMaterialization(
             asset_key=context.asset_key,
             partition=category,
-            metadata=dict(metadata[category]),
+            metadata=dict(details[category]),
             tags={
                 **provenance,
-                "dagster/data_version": outcome.version_id,
+                "dagster/data_version": version,
                 "dagster/data_version_is_user_provided": "true",
             },
         )

@@ -1,14 +1,14 @@
 """Loss at fixed noise and fixed sigmas: the same question before, during and after training.
 
-Belongs here: the evaluation that chooses the best checkpoint. Does not belong here: looking at generated
-images (evaluation room). The per-step training loss cannot be compared between steps, its sigmas differ;
-this one can, down to small changes.
+Belongs here: the losses that choose the best checkpoint, and that the evaluation room compares. Does not
+belong here: what they say (evaluation room). The per-step training loss cannot be compared between steps, its
+sigmas differ; this one can, down to small changes.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -42,8 +42,21 @@ class FixedNoise:
         return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
+def fixed_noise_loss(transformer: Any, fixed: FixedNoise, cache: EncodingCache, **how: Any) -> dict | None:
+    """Mean loss and mean per sigma, `{"loss": float, "by_sigma": [float, …]}`; None without icons.
+
+    how: as `fixed_noise_losses` takes it. Raises the same.
+    """
+    if not fixed.icons:
+        return None
+    losses = fixed_noise_losses(transformer, fixed, cache, **how)
+    count = len(fixed.icons)
+    flat = [value for row in losses for value in row]
+    return {"loss": sum(flat) / len(flat), "by_sigma": [sum(row) / count for row in losses]}
+
+
 @torch.inference_mode()
-def fixed_noise_loss(
+def fixed_noise_losses(
     transformer: Any,
     fixed: FixedNoise,
     cache: EncodingCache,
@@ -54,14 +67,15 @@ def fixed_noise_loss(
     device: torch.device,
     autocast: AbstractContextManager[Any],
     step: int,
-) -> dict[str, Any] | None:
-    """Mean loss and mean per sigma, `{"loss": float, "by_sigma": [float, …]}`; None without icons.
+    progress: Callable[[int, int], None] | None = None,
+) -> list[list[float]]:
+    """The loss of every icon at every sigma: one list per sigma, each in the order of `fixed.icons`.
+
+    progress: called with pairs of icon and sigma done and to do.
 
     Raises:
         NonFiniteError: a loss is not finite.
     """
-    if not fixed.icons:
-        return None
     pairs = [(icon, index) for index in range(len(fixed.sigmas)) for icon in fixed.icons]
     losses: list[float] = []
     for start in range(0, len(pairs), batch_size):
@@ -85,6 +99,7 @@ def fixed_noise_loss(
                 "evaluation loss", step, [i.icon_id for i, _ in bad], [fixed.sigmas[s] for _, s in bad]
             )
         losses += values
+        if progress:
+            progress(len(losses), len(pairs))
     count = len(fixed.icons)
-    by_sigma = [sum(losses[i * count : (i + 1) * count]) / count for i in range(len(fixed.sigmas))]
-    return {"loss": sum(losses) / len(losses), "by_sigma": by_sigma}
+    return [losses[i * count : (i + 1) * count] for i in range(len(fixed.sigmas))]

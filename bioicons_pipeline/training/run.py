@@ -60,7 +60,7 @@ def train(
     work = Path(request.work_dir).expanduser().absolute()
     with Display(steps=request.config.steps, send=send if main else None, quiet=quiet or not main) as display:
         with turn(accelerator):
-            folder = checkout_dataset(request, work)
+            folder = checkout_dataset(request.store_root, request.dataset_version, work)
             base = resolve_base(request.base, request.cache_dir or work / "cache")
         train_set, heldout = open_dataset(folder)
         identity = run_identity(request, base, accelerator.num_processes)
@@ -100,12 +100,12 @@ def run_identity(request: TrainingRequest, base: BaseModel, processes: int) -> d
     }
 
 
-def checkout_dataset(request: TrainingRequest, work: Path) -> Path:
+def checkout_dataset(store_root: str, dataset_version: str, work: Path) -> Path:
     """Folder with the dataset's Parquet files, complete; another run's copy is reused."""
-    target = work / "datasets" / request.dataset_version
+    target = work / "datasets" / dataset_version
     if not (target / "data").is_dir():
-        store = Store(request.store_root)
-        version = store.version(request.dataset_version)
+        store = Store(store_root)
+        version = store.version(dataset_version)
         if any(entry.path == WEIGHTS_FILE for entry in version.files):
             write_atomically(target / WEIGHTS_FILE, store.read(version, WEIGHTS_FILE))
         store.checkout(version, target / "data", prefix="data/")

@@ -63,11 +63,13 @@ def test_asset_graph(repository):
         "icon_dataset": (["icon_captions", "rasterized_icons"], "category", []),
         "lora_weights": (["icon_dataset"], "category", ["gpu"]),
         "sample_grid": (["lora_weights"], "category", ["gpu"]),
+        "evaluation_report": (["lora_weights", "sample_grid"], "category", ["gpu"]),
         "library/icon_dataset": (["icon_dataset"], None, []),
         "library/lora_weights": (["library/icon_dataset"], None, ["gpu"]),
         "library/sample_grid": (["library/lora_weights"], None, ["gpu"]),
         "lora_sweep": (["icon_dataset"], "category", ["gpu"]),
         "library/lora_sweep": (["library/icon_dataset"], None, ["gpu"]),
+        "library/evaluation_report": (["library/lora_weights", "library/sample_grid"], None, ["gpu"]),
     }
 
 
@@ -81,6 +83,8 @@ def test_jobs_schedules_and_checks(repository):
         "train_library",
         "sweep_category",
         "sweep_library",
+        "evaluate_category",
+        "evaluate_library",
     }
     assert {schedule.name: schedule.cron_schedule for schedule in repository.schedule_defs} == {
         "weekly_refresh": "0 4 * * 1"
@@ -92,9 +96,27 @@ def test_jobs_schedules_and_checks(repository):
         "icon_manifest:no_family_is_torn",
         "icon_manifest:no_icon_outside_the_preset",
         "icon_manifest:no_adapter_is_out_of_date",
+        "icon_manifest:every_row_fits_the_schema",
+        "rasterized_icons:every_picture_is_sound",
+        "rasterized_icons:renderers_agree",
+        "icon_captions:every_icon_has_a_caption",
+        "icon_captions:captions_read_well",
+        "icon_dataset:the_counts_are_right",
+        "icon_dataset:the_credits_are_complete",
+        "icon_dataset:nothing_leaks",
         "library/icon_dataset:every_licence_is_in_the_preset",
         "library/icon_dataset:no_family_on_both_sides",
+        "library/icon_dataset:the_library_counts_are_right",
+        "library/icon_dataset:the_library_credits_are_complete",
+        "lora_weights:the_weights_are_sound",
         "library/lora_weights:fixed_noise_loss_fell",
+        "library/lora_weights:the_library_weights_are_sound",
+        "evaluation_report:better_than_the_base",
+        "evaluation_report:no_copies",
+        "evaluation_report:closer_in_style",
+        "library/evaluation_report:library_better_than_the_base",
+        "library/evaluation_report:library_no_copies",
+        "library/evaluation_report:library_closer_in_style",
     }
 
 

@@ -28,7 +28,7 @@ def intervals(instance: dg.DagsterInstance, run_id: str) -> list[tuple[float, fl
     starts, ends = {}, {}
     for record in instance.get_records_for_run(run_id).records:
         entry = record.event_log_entry
-        if entry.is_dagster_event and entry.step_key:
+        if entry.is_dagster_event and entry.step_key in ("lora_weights", "sample_grid"):
             kind = entry.get_dagster_event().event_type_value
             if kind == "STEP_START":
                 starts[entry.step_key] = entry.timestamp

@@ -453,12 +453,10 @@ def test_the_weights_come_with_the_checkout(make_request, tmp_path):
     store = Store(request.store_root)
     version = store.version(request.dataset_version)
     files = {entry.path: store.read(version, entry.path) for entry in version.files}
-    train = open_dataset(checkout_dataset(request, tmp_path))[0]
+    train = open_dataset(checkout_dataset(request.store_root, version.id, tmp_path))[0]
     lines = [f"{icon.icon_id},{index}\n" for index, icon in enumerate(train.icons)]
     weighted = store.commit({**files, "sampling_weights.csv": ("icon_id,weight\n" + "".join(lines)).encode()})
-    read = open_dataset(
-        checkout_dataset(request.model_copy(update={"dataset_version": weighted.id}), tmp_path)
-    )[0]
+    read = open_dataset(checkout_dataset(request.store_root, weighted.id, tmp_path))[0]
     assert [icon.weight for icon in read.icons] == list(range(len(train)))
 
 

@@ -215,7 +215,7 @@ def trainer_of(request, tmp_path) -> lora.Trainer:
 
     work = Path(request.work_dir)
     base = run.resolve_base(request.base, work)
-    train, heldout = run.open_dataset(run.checkout_dataset(request, work))
+    train, heldout = run.open_dataset(run.checkout_dataset(request.store_root, request.dataset_version, work))
     return run.prepare(
         request,
         base,

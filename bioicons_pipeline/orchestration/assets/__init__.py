@@ -4,6 +4,10 @@ Stages are imported inside the asset functions: loading the code location must n
 or anything heavier.
 """
 
+from bioicons_pipeline.orchestration.assets.evaluation_report import (
+    evaluation_report,
+    library_evaluation_report,
+)
 from bioicons_pipeline.orchestration.assets.icon_captions import icon_captions
 from bioicons_pipeline.orchestration.assets.icon_dataset import icon_dataset, library_icon_dataset
 from bioicons_pipeline.orchestration.assets.icon_manifest import icon_manifest
@@ -21,9 +25,11 @@ ALL_ASSETS = [
     icon_dataset,
     lora_weights,
     sample_grid,
+    evaluation_report,
     lora_sweep,
     library_icon_dataset,
     library_lora_weights,
     library_sample_grid,
+    library_evaluation_report,
     library_lora_sweep,
 ]

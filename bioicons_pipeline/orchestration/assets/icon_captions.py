@@ -6,7 +6,7 @@ import dagster as dg
 
 from bioicons_pipeline.orchestration.assets.rasterized_icons import rasterized_icons
 from bioicons_pipeline.orchestration.partitions import CATEGORIES
-from bioicons_pipeline.orchestration.reporting import Event, emit, user_errors, where
+from bioicons_pipeline.orchestration.reporting import Event, each_category, emit, where
 from bioicons_pipeline.orchestration.resources import ArtifactStore
 
 
@@ -23,11 +23,9 @@ def icon_captions(context: dg.AssetExecutionContext, artifacts: ArtifactStore) -
     from bioicons_pipeline.orchestration.stages import captions
 
     store = artifacts.open()
-    outcomes, metadata = {}, {}
-    for category in context.partition_keys:
-        with user_errors():
-            outcome = captions.caption(store, category)
-        outcomes[category] = outcome
+    outcomes, stopped = each_category(context, lambda category: captions.caption(store, category))
+    metadata = {}
+    for category, outcome in outcomes.items():
         metadata[category] = {
             "captioned": outcome.facts["captioned"],
             "distinct captions": outcome.facts["distinct"],
@@ -39,4 +37,4 @@ def icon_captions(context: dg.AssetExecutionContext, artifacts: ArtifactStore) -
             "examples": dg.MetadataValue.md(captions.examples(store, outcome.version_id)),
             **where(store, outcome),
         }
-    yield from emit(context, outcomes, metadata)
+    yield from emit(context, outcomes, metadata, stopped=stopped)

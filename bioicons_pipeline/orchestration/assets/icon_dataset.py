@@ -11,6 +11,7 @@ from bioicons_pipeline.orchestration.partitions import CATEGORIES
 from bioicons_pipeline.orchestration.reporting import (
     Event,
     counts_table,
+    each_category,
     emit,
     progress_log,
     user_errors,
@@ -48,16 +49,17 @@ def icon_dataset(
     from bioicons_pipeline.orchestration.stages import dataset
 
     store = artifacts.open()
-    outcomes = {}
-    for category in context.partition_keys:
-        with user_errors():
-            outcomes[category] = dataset.build(
-                store,
-                category,
-                upstream.licence_preset,
-                progress=progress_log(context, f"{category}: rows written"),
-            )
-    yield from emit(context, outcomes, {key: _metadata(store, out) for key, out in outcomes.items()})
+    outcomes, stopped = each_category(
+        context,
+        lambda category: dataset.build(
+            store,
+            category,
+            upstream.licence_preset,
+            progress=progress_log(context, f"{category}: rows written"),
+        ),
+    )
+    metadata = {category: _metadata(store, outcome) for category, outcome in outcomes.items()}
+    yield from emit(context, outcomes, metadata, stopped=stopped)
 
 
 @dg.asset(

@@ -6,7 +6,7 @@ import dagster as dg
 
 from bioicons_pipeline.orchestration.assets.icon_manifest import icon_manifest
 from bioicons_pipeline.orchestration.partitions import CATEGORIES
-from bioicons_pipeline.orchestration.reporting import Event, emit, picture, progress_log, user_errors, where
+from bioicons_pipeline.orchestration.reporting import Event, each_category, emit, picture, progress_log, where
 from bioicons_pipeline.orchestration.resources import ArtifactStore, UpstreamLibrary
 
 
@@ -25,19 +25,20 @@ def rasterized_icons(
     from bioicons_pipeline.orchestration.stages import images
 
     store = artifacts.open()
-    outcomes, metadata = {}, {}
-    for category in context.partition_keys:
-        with user_errors():
-            outcome = images.rasterize(
-                store,
-                category,
-                upstream.render_size,
-                artifacts.cache,
-                workers=upstream.workers or None,
-                progress=progress_log(context, f"{category}: icons rendered"),
-            )
+    outcomes, stopped = each_category(
+        context,
+        lambda category: images.rasterize(
+            store,
+            category,
+            upstream.render_size,
+            artifacts.cache,
+            workers=upstream.workers or None,
+            progress=progress_log(context, f"{category}: icons rendered"),
+        ),
+    )
+    metadata = {}
+    for category, outcome in outcomes.items():
         sheet = images.contact_sheet(store, outcome.version_id)
-        outcomes[category] = outcome
         metadata[category] = {
             "rendered": outcome.facts["rendered"],
             "did not render": outcome.facts["refused"],
@@ -45,4 +46,4 @@ def rasterized_icons(
             **({"contact sheet": picture(sheet, category)} if sheet else {}),
             **where(store, outcome),
         }
-    yield from emit(context, outcomes, metadata)
+    yield from emit(context, outcomes, metadata, stopped=stopped)

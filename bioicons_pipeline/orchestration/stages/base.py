@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.orchestration.stages.gates import check_open, is_blocked, without_gate
 from bioicons_pipeline.store import BlobRef, Ref, Store, Version
 
 Progress = Callable[[int, int], None]
@@ -23,6 +24,7 @@ CAPTIONS = "icon_captions"
 DATASET = "icon_dataset"
 WEIGHTS = "lora_weights"
 GRID = "sample_grid"
+EVALUATION = "evaluation_report"
 
 
 class MissingInputError(BioiconsError):
@@ -45,15 +47,17 @@ def input_key(**inputs: Any) -> str:
 
 
 def require_ref(store: Store, asset: str, partition: str | None, base: str | None = None) -> Ref:
-    """The ref of an input.
+    """The ref of an input; what a gate has stopped is no input.
 
     Raises:
         MissingInputError: the stage above has not run for this partition.
+        BlockedError: what it made breaks a rule that nothing may be built on.
     """
     ref = store.get_ref(asset, partition=partition, base=base)
     if ref is None:
         what = f"{asset} of {partition}" if partition else asset
         raise MissingInputError(f"There is no {what} yet: materialize {asset} first.")
+    check_open(asset, partition, ref.info)
     return ref
 
 
@@ -70,9 +74,10 @@ def to_json(value: Any) -> bytes:
 def unchanged(
     store: Store, asset: str, key: str, *, partition: str | None = None, base: str | None = None
 ) -> Ref | None:
-    """The ref of `asset` if it was computed from inputs of this `key` and its version can be read."""
+    """The ref of `asset` if it was computed from inputs of this `key`, can be read, and no gate stopped it:
+    what was stopped is made again, for the fault may have been the machine's."""
     ref = store.get_ref(asset, partition=partition, base=base)
-    if ref is None or (ref.info or {}).get("input_key") != key:
+    if ref is None or (ref.info or {}).get("input_key") != key or is_blocked(ref.info):
         return None
     try:
         store.version(ref.version_id)
@@ -92,17 +97,15 @@ def publish(
 ) -> Outcome:
     """Commit `files` (or take a committed version) and point the ref of `asset` at it.
 
-    When the content is what the ref already shows, everything in its info but `input_key` stays: it
-    tells when this content first appeared.
+    When the content is what the ref already shows, everything in its info but `input_key` and what gates
+    say stays: it tells when this content first appeared.
     """
     version = files if isinstance(files, Version) else store.commit(files)
     before = store.get_ref(asset, partition=partition, base=base)
     changed = before is None or before.version_id != version.id
-    facts = (
-        dict(info)
-        if changed or before is None
-        else {**info, **(before.info or {}), "input_key": info["input_key"]}
-    )
+    facts = dict(info)
+    if before is not None and not changed:
+        facts |= without_gate(before.info) | {"input_key": info["input_key"]}
     if changed or before is None or before.info != facts:
         store.set_ref(asset, version.id, partition=partition, base=base, info=facts)
     return Outcome(version.id, changed, facts)

@@ -3,6 +3,8 @@
 Version tree: `captions.json`, icon_id -> {caption, captions}; `captions[0]` is `caption`.
 """
 
+from pathlib import Path
+
 from bioicons_pipeline.captioning import (
     GRAMMAR_VERSION,
     Captions,
@@ -11,7 +13,7 @@ from bioicons_pipeline.captioning import (
     distinguish,
     measure_picture,
 )
-from bioicons_pipeline.captioning.checks import check_captions
+from bioicons_pipeline.captioning.checks import check_captions, check_empty
 from bioicons_pipeline.orchestration.stages.base import (
     CAPTIONS,
     IMAGES,
@@ -24,10 +26,13 @@ from bioicons_pipeline.orchestration.stages.base import (
     to_json,
     unchanged,
 )
+from bioicons_pipeline.orchestration.stages.gates import blocking
 from bioicons_pipeline.orchestration.stages.manifest import read_manifest
 from bioicons_pipeline.store import Store
 
-CODE_VERSION = "3"
+CODE_VERSION = "4"
+BLOCKING = ("empty",)
+"""Kinds of findings that stop a category; the others are for a person to look at."""
 
 
 def caption(store: Store, category: str) -> Outcome:
@@ -67,6 +72,7 @@ def caption(store: Store, category: str) -> Outcome:
         listed=(),
     )
     facts = {
+        **blocking([f"{found.icon_id}: {found.message}" for found in findings if found.kind in BLOCKING]),
         "findings": [f"{found.kind}: {found.message}" for found in findings],
         "captioned": len(captions),
         "distinct": len({entry["caption"] for entry in captions.values()}),
@@ -79,6 +85,24 @@ def caption(store: Store, category: str) -> Outcome:
         {**facts, "input_key": key},
         partition=category,
     )
+
+
+def without_caption(store: Store, category: str) -> list[str]:
+    """Rendered icons of `category` without a caption, or with an empty one, blocked or not."""
+    ref, images = (store.get_ref(asset, partition=category) for asset in (CAPTIONS, IMAGES))
+    if ref is None or images is None:
+        return []
+    captions = read_json(store, ref.version_id, "captions.json")
+    files = store.version(images.version_id).files
+    drawn = {Path(entry.path).stem for entry in files if entry.path.startswith("png/")}
+    empty = {finding.icon_id for finding in check_empty({k: v["captions"] for k, v in captions.items()})}
+    return sorted((drawn - set(captions)) | empty)
+
+
+def findings(store: Store, category: str) -> list[str]:
+    """What a curator should look at in the captions of `category`."""
+    ref = store.get_ref(CAPTIONS, partition=category)
+    return [str(text) for text in (ref.info or {}).get("findings", [])] if ref else []
 
 
 def examples(store: Store, version_id: str, count: int = 8) -> str:

@@ -5,6 +5,7 @@ LICENSES/, dataset.json). The library-wide twin is the union of the categories' 
 same blobs, under a card of its own.
 """
 
+import csv
 import io
 import tempfile
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from bioicons_pipeline.captioning import GRAMMAR_VERSION, TRIGGER
-from bioicons_pipeline.dataset import DatasetInfo, DatasetRow, write_card, write_shards
+from bioicons_pipeline.dataset import DatasetInfo, DatasetRow, findings, write_card, write_shards
 from bioicons_pipeline.library.findings import torn
 from bioicons_pipeline.library.licences import policy_for
 from bioicons_pipeline.orchestration.stages.base import (
@@ -23,7 +24,6 @@ from bioicons_pipeline.orchestration.stages.base import (
     IMAGES,
     MANIFEST,
     SNAPSHOT,
-    MissingInputError,
     Outcome,
     Progress,
     input_key,
@@ -32,6 +32,7 @@ from bioicons_pipeline.orchestration.stages.base import (
     require_ref,
     unchanged,
 )
+from bioicons_pipeline.orchestration.stages.gates import BlockedError
 from bioicons_pipeline.orchestration.stages.manifest import read_manifest
 from bioicons_pipeline.store import BlobRef, Ref, Store, Version
 
@@ -41,7 +42,11 @@ LIBRARY_PARTITION = None
 """Refs of library-wide twins have no partition: the store files them under `__all__`."""
 
 
-class LicenceGateError(MissingInputError):
+class DatasetRefusedError(BlockedError):
+    """A dataset with wrong counts, a missing credit, or a leak between training and held-out icons."""
+
+
+class LicenceGateError(BlockedError):
     """An icon whose licence is outside the preset was about to enter a dataset."""
 
 
@@ -127,6 +132,7 @@ def build(store: Store, category: str, preset: str, *, progress: Progress | None
 
     Raises:
         LicenceGateError: an icon outside `preset` got this far.
+        DatasetRefusedError: see there.
     """
     refs = {asset: require_ref(store, asset, category) for asset in (MANIFEST, IMAGES, CAPTIONS)}
     key = input_key(
@@ -146,6 +152,7 @@ def build(store: Store, category: str, preset: str, *, progress: Progress | None
             return write_card(frame, info, counts, folder), store.commit_tree(folder)
 
         facts, version = _kept(store.get_ref(DATASET, partition=category), info, write)
+    _check(store, version, category)
     return publish(store, DATASET, version, {**facts, "input_key": key}, partition=category)
 
 
@@ -182,12 +189,40 @@ def build_library(store: Store, categories: list[str], preset: str) -> Outcome:
             return facts, store.commit({**files, **card})
 
         facts, version = _kept(store.get_ref(DATASET, partition=LIBRARY_PARTITION), info, write)
+    _check(store, version, "the library")
     return publish(store, DATASET, version, {**facts, "input_key": key}, partition=LIBRARY_PARTITION)
 
 
-def _columns(store: Store, category: str | None, columns: list[str]) -> pd.DataFrame:
-    """Columns of every shard of the current dataset, with the split of the shard they lie in."""
-    version = store.version(require_ref(store, DATASET, category).version_id)
+def _check(store: Store, version: Version, name: str) -> None:
+    """Raise where a dataset that was just written is not as it must be: the last good one stays current."""
+    faults = [fault for found in faults_of(store, version).values() for fault in found]
+    if faults:
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise DatasetRefusedError(
+            f"The dataset of {name} is refused: {faults[0]}{more}. Materialize {MANIFEST} again; what was "
+            "built before stays."
+        )
+
+
+def faults_of(store: Store, version: Version) -> dict[str, list[str]]:
+    """What is wrong with a dataset version, read from its files: by `counts`, `credits` and `leaks`."""
+    rows = _columns(store, version, list(findings.COLUMNS))
+    credited = csv.DictReader(io.StringIO(store.read(version, "ATTRIBUTION.csv").decode()))
+    return {
+        "counts": findings.count_faults(rows, read_json(store, version.id, "dataset.json")),
+        "credits": findings.credit_faults(rows, {row["icon_id"] for row in credited}),
+        "leaks": findings.leaks(rows),
+    }
+
+
+def current_faults(store: Store, category: str | None) -> dict[str, list[str]]:
+    """The same of the current dataset; {} where there is none."""
+    ref = store.get_ref(DATASET, partition=category)
+    return faults_of(store, store.version(ref.version_id)) if ref else {}
+
+
+def _columns(store: Store, version: Version, columns: list[str]) -> pd.DataFrame:
+    """Columns of every shard of a dataset, with the split of the shard they lie in."""
     frames = []
     for entry in version.files:
         if entry.path.startswith("data/"):
@@ -199,11 +234,15 @@ def _columns(store: Store, category: str | None, columns: list[str]) -> pd.DataF
 
 def licences_outside(store: Store, category: str | None, preset: str) -> list[str]:
     """icon_ids in the current dataset whose licence is outside `preset`."""
-    frame = _columns(store, category, ["icon_id", "spdx"])
+    frame = _columns(store, _current(store, category), ["icon_id", "spdx"])
     policy = policy_for(preset)
     return sorted(frame[~frame["spdx"].map(lambda spdx: policy.allows(spdx)).astype(bool)]["icon_id"])
 
 
 def torn_families(store: Store, category: str | None) -> list[str]:
     """family_ids in the current dataset with icons both in training and held out."""
-    return torn(_columns(store, category, ["family_id"]))
+    return torn(_columns(store, _current(store, category), ["family_id"]))
+
+
+def _current(store: Store, category: str | None) -> Version:
+    return store.version(require_ref(store, DATASET, category).version_id)

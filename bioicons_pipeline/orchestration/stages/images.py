@@ -19,11 +19,13 @@ from bioicons_pipeline.orchestration.stages.base import (
     to_json,
     unchanged,
 )
+from bioicons_pipeline.orchestration.stages.gates import blocking
 from bioicons_pipeline.orchestration.stages.manifest import read_manifest
-from bioicons_pipeline.rendering import RenderCache, RenderSettings, render_many
+from bioicons_pipeline.rendering import RenderCache, RenderSettings, probe_many, render_many
+from bioicons_pipeline.rendering.findings import picture_faults, renderer_differences
 from bioicons_pipeline.store import Store
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 
 
 def rasterize(
@@ -47,6 +49,7 @@ def rasterize(
     icons = ((row.icon_id, store.read_blob(row.sha256)) for row in included.itertuples())
     files: dict = {}
     reports: dict[str, dict] = {}
+    faults: list[str] = []
     results = render_many(
         icons, settings, cache=RenderCache(cache_dir / "renderings"), workers=workers, progress=progress
     )
@@ -58,6 +61,7 @@ def rasterize(
         }
         if result.png is None:
             continue
+        faults += picture_faults([(result.key, result.png)], size)
         files[f"png/{result.key}.png"] = store.put_blob(result.png)
         if result.alpha_png:
             files[f"alpha/{result.key}.png"] = store.put_blob(result.alpha_png)
@@ -65,8 +69,39 @@ def rasterize(
             files[f"svg/{result.key}.svg"] = store.put_blob(result.svg)
     files["rendering.json"] = to_json(reports)
     refused = sorted(icon for icon, report in reports.items() if report["refusal"])
-    facts = {"rendered": len(reports) - len(refused), "refused": refused, "size": size}
+    facts = {
+        "rendered": len(reports) - len(refused),
+        "refused": refused,
+        "size": size,
+        **blocking(faults),
+    }
     return publish(store, IMAGES, files, {**facts, "input_key": key}, partition=category)
+
+
+def faults(store: Store, category: str) -> list[str]:
+    """Faults of the pictures of `category` as they lie in the store, blocked or not."""
+    ref = store.get_ref(IMAGES, partition=category)
+    if ref is None:
+        return []
+    version = store.version(ref.version_id)
+    pictures = (
+        (Path(entry.path).stem, store.read(version, entry.path))
+        for entry in version.files
+        if entry.path.startswith("png/")
+    )
+    return picture_faults(pictures, int((ref.info or {})["size"]))
+
+
+def disagreements(store: Store, category: str, cache_dir: Path, workers: int | None = None) -> list[str]:
+    """Icons of `category` that the two renderers draw differently; probes come from the manifest's cache."""
+    if store.get_ref(MANIFEST, partition=category) is None:
+        return []
+    frame = read_manifest(store, category)
+    included = frame[frame["included"]]
+    svgs = [(str(row.source_path), store.read_blob(str(row.sha256))) for row in included.itertuples()]
+    return renderer_differences(
+        probe_many(svgs, cache=RenderCache(cache_dir / "renderings"), workers=workers)
+    )
 
 
 def contact_sheet(store: Store, version_id: str, count: int = 48, cell: int = 96) -> bytes | None:

@@ -26,6 +26,7 @@ from bioicons_pipeline.store import Store
 from bioicons_pipeline.training.base_models import REGISTRY, BaseModel, RegisteredBase
 from bioicons_pipeline.training.config import TrainingConfig
 from bioicons_pipeline.training.files import REPORT_NAME, WEIGHTS_NAME
+from bioicons_pipeline.training.findings import adapter_faults
 from bioicons_pipeline.training.header import safetensors_metadata
 from bioicons_pipeline.training.presets import preset
 from bioicons_pipeline.training.request import TrainingRequest
@@ -137,7 +138,7 @@ def accept(store: Store, plan_: Plan, base: BaseModel, category: str | None, ver
     """Verify the version that the trainer committed, and make it the current one.
 
     Raises:
-        TrainingRejectedError: a file is missing, or the adapter is of another dataset.
+        TrainingRejectedError: a file is missing, the adapter is of another dataset, or it is no sound one.
     """
     assert plan_.request is not None
     version = store.version(version_id)
@@ -153,6 +154,12 @@ def accept(store: Store, plan_: Plan, base: BaseModel, category: str | None, ver
         raise TrainingRejectedError(
             f"The trainer returned an adapter of dataset {header.get('dataset_version')}, asked for was "
             f"{plan_.request.dataset_version}: delete {plan_.request.work_dir} and run it again."
+        )
+    if faults := adapter_faults(store.read(version, WEIGHTS_NAME)):
+        raise TrainingRejectedError(
+            f"The adapter of {plan_.request.partition} is refused: {faults[0]}"
+            f"{f' (and {len(faults) - 1} more)' if len(faults) > 1 else ''}; the last good one stays. "
+            "Train it again with --force, with a smaller learning rate if it is not finite."
         )
     report = json.loads(store.read(version, REPORT_NAME))
     facts = {
@@ -204,6 +211,14 @@ def current_facts(store: Store, category: str | None, base_name: str) -> dict:
         MissingInputError: nothing was trained for this category and base yet.
     """
     return dict(require_ref(store, WEIGHTS, category, base_name).info or {})
+
+
+def current_faults(store: Store, category: str | None, base_name: str) -> list[str]:
+    """What is wrong with the file of the current adapter; [] where none was trained."""
+    ref = store.get_ref(WEIGHTS, partition=category, base=base_name)
+    if ref is None or (ref.info or {}).get("status") != "trained":
+        return []
+    return adapter_faults(store.read(store.version(ref.version_id), WEIGHTS_NAME))
 
 
 def training_config(base: BaseModel, choices: dict) -> TrainingConfig:

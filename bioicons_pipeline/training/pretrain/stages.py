@@ -24,6 +24,7 @@ from bioicons_pipeline.training.cache import write_atomically, write_json
 from bioicons_pipeline.training.checkpoint import RunState
 from bioicons_pipeline.training.config import digest
 from bioicons_pipeline.training.data import Icon
+from bioicons_pipeline.training.device import make_accelerator
 from bioicons_pipeline.training.loop import Loop
 from bioicons_pipeline.training.pretrain.autoencoder import (
     AutoencoderLoop,
@@ -55,7 +56,6 @@ from bioicons_pipeline.training.pretrain.text import (
 )
 from bioicons_pipeline.training.pretrain.tokenizers import grammar_texts, train_tokenizers
 from bioicons_pipeline.training.progress import Display
-from bioicons_pipeline.training.run import make_accelerator
 
 
 @dataclass(frozen=True)
