@@ -152,6 +152,7 @@ def _distances(
 ) -> Measure:
     if min(len(set(found.groups)) for found in sets.values()) < 2:
         return Measure(*named, explained, "lower", absent="It needs at least two families of held-out icons.")
+    what = "style" if named[0] == "style" else "looks"
     real = distance.distance(sets["train"], sets[REAL], kernel)
     noise = distance.distance(sets[NOISE], sets[REAL], kernel)
     lines = {name: distance.distance(sets[name], sets[REAL], kernel) for name in (BASE, *loras)}
@@ -166,7 +167,10 @@ def _distances(
         "lower",
         {REAL: real, **lines, NOISE: noise},
         changes,
-        {name: lower_is_better(change, "Closer to real icons") for name, change in changes.items()},
+        {
+            name: lower_is_better(change, f"Closer to real icons in {what}")
+            for name, change in changes.items()
+        },
         proofs,
     )
 
