@@ -110,9 +110,8 @@ def _comparable(adapters: Sequence[Adapter]) -> None:
                 f"The LoRA {adapter.name} does not say which icons it was trained on, so none counts as "
                 "unseen: evaluate one that this project trained."
             )
-    sizes = {adapter.name: adapter.resolution for adapter in adapters}
-    if len(set(sizes.values())) > 1:
-        said = ", ".join(f"{name} {size} px" for name, size in sizes.items())
+    if len({adapter.resolution for adapter in adapters}) > 1:
+        said = ", ".join(f"{adapter.name} {adapter.resolution} px" for adapter in adapters)
         raise EvaluationError(
             f"The LoRAs were trained at different sizes ({said}): compare those of one size."
         )
