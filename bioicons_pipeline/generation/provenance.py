@@ -125,7 +125,10 @@ class Card(_Strict):
     def credit(self) -> str:
         """A line for a figure's legend that says what this is."""
         loras = ", ".join(f"{adapter.name} {adapter.sha256[:12]}" for adapter in self.adapters)
-        trained = f" with LoRA {loras}, trained on bioicons (https://bioicons.com)" if loras else ""
+        dataset = (
+            f", trained on the icons of dataset {self.dataset_version[:12]}" if self.dataset_version else ""
+        )
+        trained = f" with LoRA {loras}{dataset}" if loras else ""
         return f'"{self.prompt}" icon drawn by {self.base.name}{trained}, seed {self.seed}. {self.status}.'
 
     @property

@@ -102,9 +102,8 @@ def _found(one: DrawnHit, folder: Path) -> Shown:
     write_whole(png, one.png)
     near = "" if one.hit.why == "name" else " · near in meaning"
     facts = (
-        f"**{_safe(str(row['name']))}** by {_safe(str(row['author']))} · {_safe(str(row['category']))} · "
-        f"{_link(str(row['spdx']), row['licence_url'])}{near}  \n"
-        f"{_link('where it comes from', row['source_url'])}"
+        f"**{_link(str(row['name']), row['source_url'])}** by {_safe(str(row['author']))} · "
+        f"{_safe(str(row['category']))} · {_link(str(row['spdx']), row['licence_url'])}{near}"
     )
     return Shown(png, f"{row['name']} ({row['spdx']})", facts, one.hit.citation, {"PNG": png, "SVG": svg})
 
