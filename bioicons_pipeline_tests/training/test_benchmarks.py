@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the benchmarks are in the checkout alone")
 
 
 def load(name):
@@ -37,7 +36,6 @@ def test_a_step_of_the_scaled_down_flux_dev():
 
 @pytest.mark.parametrize("name", ["512 px, int8, checkpointing", "512 px, nf4, checkpointing, adamw8bit"])
 def test_a_step_on_a_quantized_scaled_down_flux_dev(name):
-    pytest.importorskip("torchao" if "int8" in name else "bitsandbytes")
     flux = load("flux_dev_gpu")
     assert flux.measure(flux.VARIANTS[name], small=True, steps=1, warmup=1)["ms"] > 0
 

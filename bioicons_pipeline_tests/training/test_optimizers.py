@@ -1,7 +1,5 @@
 """The optimizers: which one a config gets, 8-bit moments, and their state through a checkpoint."""
 
-import importlib.util
-
 import pytest
 import torch
 
@@ -12,15 +10,7 @@ from bioicons_pipeline.training.optimizers import load_optimizer, make_optimizer
 
 CPU = torch.device("cpu")
 NAMES = ["a", "b"]
-KINDS = [
-    "adamw",
-    pytest.param(
-        "adamw8bit",
-        marks=pytest.mark.skipif(
-            importlib.util.find_spec("bitsandbytes") is None, reason="needs the extra low-memory"
-        ),
-    ),
-]
+KINDS = ["adamw", "adamw8bit"]
 
 
 def start():
@@ -59,7 +49,6 @@ def test_its_state_goes_through_a_checkpoint_bit_by_bit(kind):
 
 
 def test_eight_bit_moments_take_a_quarter_and_end_near():
-    pytest.importorskip("bitsandbytes")
     sizes, ends = {}, {}
     for kind in ("adamw", "adamw8bit"):
         parameters = start()
@@ -107,7 +96,6 @@ def test_a_run_asks_before_it_begins(make_request, monkeypatch):
 
 
 def test_a_run_with_8_bit_moments_resumes_bitwise(make_request):
-    pytest.importorskip("bitsandbytes")
     from bioicons_pipeline.training import run
     from bioicons_pipeline_tests.training.test_resume import (
         assert_same_run,

@@ -144,7 +144,6 @@ def ours_and_norms(gradients):
 
 
 def test_an_int8_base_is_half_of_bf16_and_trains(mini_base):
-    pytest.importorskip("torchao")
     quantized = encoders.load_transformer(mini_base, torch.float32, "int8")
     weight = quantized.transformer_blocks[0].attn.to_q.weight
     assert type(weight).__name__ == "Int8Tensor" and weight.qdata.dtype == torch.int8
@@ -154,7 +153,6 @@ def test_an_int8_base_is_half_of_bf16_and_trains(mini_base):
 @pytest.mark.slow
 def test_a_whole_run_on_an_int8_base(make_request):
     """Trained, evaluated, exported, and the adapter is fp32 all the same."""
-    pytest.importorskip("torchao")
     outcome = run.train(make_request(quantize="int8"), quiet=True)
     plain = run.train(make_request(), quiet=True)
     assert outcome.version_id != plain.version_id
@@ -165,7 +163,8 @@ def test_a_whole_run_on_an_int8_base(make_request):
 def test_an_nf4_base_trains(mini_base):
     """diffusers wants a GPU to load it, so here its own replacement of the layers is done by hand; loading it
     through `load_transformer` has not been run without one."""
-    bitsandbytes = pytest.importorskip("bitsandbytes")
+    import bitsandbytes
+
     quantized = encoders.load_transformer(mini_base, torch.float32)
     for name, layer in list(quantized.named_modules()):
         if isinstance(layer, torch.nn.Linear) and "blocks" in name and "norm" not in name:
@@ -181,7 +180,6 @@ def test_an_nf4_base_trains(mini_base):
 
 
 def test_what_diffusers_is_told():
-    pytest.importorskip("bitsandbytes")
     told = encoders.quantization("nf4", torch.bfloat16)
     assert (told.load_in_4bit, told.bnb_4bit_quant_type, told.bnb_4bit_use_double_quant) == (
         True,
