@@ -292,7 +292,8 @@ def test_the_stages_themselves_refuse(built, monkeypatch):
     """The gates of dataset and adapter do not rely on the checks."""
     from bioicons_pipeline.orchestration.stages import dataset, weights
     from bioicons_pipeline.training.base_models import BaseLicence, BaseModel
-    from bioicons_pipeline.training.config import TrainingConfig, TrainingRequest
+    from bioicons_pipeline.training.config import TrainingConfig
+    from bioicons_pipeline.training.request import TrainingRequest
 
     before = built.store.get_ref(DATASET, partition="Good").version_id
     real = dataset.write_card

@@ -30,7 +30,8 @@ from bioicons_pipeline.orchestration.workshop import Stock, named_adapter
 from bioicons_pipeline.settings import get_settings
 from bioicons_pipeline.store import Store
 from bioicons_pipeline.training.base_models import resolve_base
-from bioicons_pipeline.training.config import TrainingRequest, preset
+from bioicons_pipeline.training.presets import preset
+from bioicons_pipeline.training.request import TrainingRequest
 from bioicons_pipeline.training.run import train
 from bioicons_pipeline.training.tiny_base import build_tiny_base
 from bioicons_pipeline_tests.training.conftest import MINI
