@@ -105,7 +105,7 @@ def _chosen(
     from bioicons_pipeline.training.base_models import resolve_base
 
     stock = Stock(Store(settings.resolved_store_root), settings.cache_dir)
-    base = resolve_base(base_name, settings.cache_dir)
+    base = resolve_base(base_name, settings.bases_dir)
     if category is not None:
         check_category(category, current_categories(stock.store))
     if loras:

@@ -152,7 +152,7 @@ def _workshop(
     from bioicons_pipeline.training.base_models import resolve_base
 
     stock = Stock(Store(settings.resolved_store_root), settings.cache_dir)
-    base = resolve_base(base_name, settings.cache_dir)
+    base = resolve_base(base_name, settings.bases_dir)
     if loras is not None:
         adapters = [named_adapter(stock, base, text) for text in loras]
     elif suits := suitable_adapter(stock, base, category):

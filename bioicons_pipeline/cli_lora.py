@@ -80,7 +80,7 @@ def _trained(settings: Settings, category: str | None, base_name: str) -> Any:
 
     store = Store(settings.resolved_store_root)
     row = REGISTRY.get(base_name)
-    stored_as = base_name if row else ref_name(resolve_base(base_name, settings.cache_dir))
+    stored_as = base_name if row else ref_name(resolve_base(base_name, settings.bases_dir))
     ref = trained_ref(store, category, stored_as)
     if ref is None:
         chosen = f" --category {category}" if category else ""

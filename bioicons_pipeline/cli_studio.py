@@ -71,7 +71,7 @@ def studio_services(settings: Settings, base_name: str, out: Path) -> "Services"
     except MissingInputError:
         categories = []
     try:
-        base = resolve_base(base_name, settings.cache_dir)
+        base = resolve_base(base_name, settings.bases_dir)
         loras = trained_names(stock.store, base)
         model = _about(base, bool(loras))
     except BioiconsError as error:
@@ -119,7 +119,7 @@ class _Kept:
         from bioicons_pipeline.studio.desk import NO_LORA, SUITABLE
         from bioicons_pipeline.training.base_models import resolve_base
 
-        base = resolve_base(self.base_name, self.settings.cache_dir)
+        base = resolve_base(self.base_name, self.settings.bases_dir)
         if choice.lora == SUITABLE:
             found = suitable_adapter(self.stock, base, choice.category)
             adapters = [replace(found, scale=choice.scale)] if found else []

@@ -101,7 +101,7 @@ def _show(settings: Settings, category: str | None, base: str) -> None:
     from bioicons_pipeline.training.base_models import resolve_base
 
     store = Store(settings.resolved_store_root)
-    name = weights.ref_name(resolve_base(base, settings.cache_dir / "bases"))
+    name = weights.ref_name(resolve_base(base, settings.bases_dir))
     ref = store.get_ref(stage.SWEEP, partition=category, base=name)
     if ref is None:
         raise BioiconsError("The sweep left no table: see the log, then run it again.")

@@ -73,6 +73,11 @@ class Settings(BaseSettings):
         return self.root / "cache"
 
     @property
+    def bases_dir(self) -> Path:
+        """Locally built base models: each is built once, whoever asks for it."""
+        return self.cache_dir / "bases"
+
+    @property
     def work_dir(self) -> Path:
         """Scratch of running trainings: caches of latents, checkpoints to resume from."""
         return self.root / "work"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bioicons_pipeline.evaluation.heldout import SIGMAS, Losses, stranger
-from bioicons_pipeline.generation.sampler import use_adapters
+from bioicons_pipeline.generation.sampler import device_and_dtype, use_adapters
 
 if TYPE_CHECKING:
     from bioicons_pipeline.training.base_models import BaseModel
@@ -61,7 +61,7 @@ def encode(
     from bioicons_pipeline.training.encoders import fill_cache, latent_scaling
 
     quieten_libraries()
-    device, dtype = _place()
+    device, dtype = device_and_dtype()
     cache = EncodingCache(folder, f"{base.fingerprint}/{dtype}", resolution, t5_length)
     captions = sorted({icon.captions[0] for icon in icon_set.icons})
     with torch.inference_mode():
@@ -94,7 +94,7 @@ def losses_of(
     from bioicons_pipeline.training.evaluate import FixedNoise, fixed_noise_losses
 
     use_adapters(pipeline, scales)
-    device, dtype = _place()
+    device, dtype = device_and_dtype()
     transformer = pipeline.transformer
     done = 0
     sets = [heldout.icons, *([heldout.strange] if heldout.strange else [])]
@@ -121,11 +121,3 @@ def losses_of(
         measured.append(np.array(found, dtype=np.float64))
         done += len(SIGMAS) * len(icons)
     return Losses(measured[0], measured[1] if len(measured) > 1 else None)
-
-
-def _place() -> tuple[Any, Any]:
-    """Device and type of the encoders and the transformer, as `load_pipeline` chooses them."""
-    import torch
-
-    cuda = torch.cuda.is_available()
-    return torch.device("cuda" if cuda else "cpu"), torch.bfloat16 if cuda else torch.float32

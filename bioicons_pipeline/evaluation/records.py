@@ -6,7 +6,6 @@ computing any of it.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from bioicons_pipeline.evaluation.heldout import SIGMAS, LossFigures
 from bioicons_pipeline.evaluation.icons import RealIcon
 from bioicons_pipeline.evaluation.measure import Measure
 from bioicons_pipeline.evaluation.memorization import PromptCopies
+from bioicons_pipeline.generation.carriers import png_bytes
 from bioicons_pipeline.generation.copies import CopyIndex
 from bioicons_pipeline.generation.sampler import SamplingSettings
 
@@ -98,11 +98,9 @@ def grid_rows(
 
 def png_of(picture: Image.Image) -> bytes:
     """PNG bytes, scaled down to SHOWN px where it is larger."""
-    buffer = io.BytesIO()
     if picture.width > SHOWN:
         picture = picture.resize((SHOWN, SHOWN), Image.Resampling.LANCZOS)
-    picture.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+    return png_bytes(picture)
 
 
 def facts_of(task: Task, heldout: Sequence[RealIcon], train: Sequence[RealIcon]) -> dict[str, Any]:

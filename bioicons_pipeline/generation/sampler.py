@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bioicons_pipeline.errors import BioiconsError
 
 if TYPE_CHECKING:
+    import torch
     from PIL import Image
 
     from bioicons_pipeline.training.base_models import BaseModel
@@ -64,8 +65,7 @@ def load_pipeline(base: BaseModel, adapters: Sequence[Path] = ()) -> Any:
     from bioicons_pipeline.quiet import quieten_libraries
 
     quieten_libraries()
-    cuda = torch.cuda.is_available()
-    dtype = torch.bfloat16 if cuda else torch.float32
+    device, dtype = device_and_dtype()
     pipeline = FluxPipeline.from_pretrained(
         base.path, revision=base.revision, torch_dtype=dtype, use_safetensors=True
     )
@@ -80,9 +80,17 @@ def load_pipeline(base: BaseModel, adapters: Sequence[Path] = ()) -> Any:
                 f"The adapter {path} does not load into {base.name} ({type(error).__name__}: "
                 f"{str(error).splitlines()[0][:200]}): use an adapter that was trained on this base."
             ) from error
-    if cuda:
+    if device.type == "cuda":
         _place(pipeline, torch.cuda.mem_get_info()[1])
     return pipeline
+
+
+def device_and_dtype() -> tuple[torch.device, torch.dtype]:
+    """Where models are sampled and in which precision: bf16 on a GPU, fp32 on a CPU."""
+    import torch
+
+    cuda = torch.cuda.is_available()
+    return torch.device("cuda" if cuda else "cpu"), torch.bfloat16 if cuda else torch.float32
 
 
 def _place(pipeline: Any, memory: int) -> None:

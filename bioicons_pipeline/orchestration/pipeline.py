@@ -157,7 +157,7 @@ def lay_out(store: Any, settings: Settings, options: Options) -> Summary:
     last = STAGES.index(options.until)
     base = None
     if last >= STAGES.index(names.WEIGHTS):
-        base = weights.ref_name(resolve_base(options.base, settings.cache_dir / "bases"))
+        base = weights.ref_name(resolve_base(options.base, settings.bases_dir))
     wanted = [
         (names.DATASET, None, "dataset"),
         (names.WEIGHTS, base, "lora"),

@@ -6,8 +6,8 @@ Belongs here: devices, processes and autocast. Does not belong here: what is don
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -44,10 +44,3 @@ def autocast_of(accelerator: Any) -> Callable[[], AbstractContextManager[Any]]:
     if accelerator.mixed_precision != "bf16":
         return nullcontext
     return lambda: torch.autocast(accelerator.device.type, dtype=torch.bfloat16)
-
-
-@contextmanager
-def turn(accelerator: Any) -> Iterator[None]:
-    """The main process goes first, so that the others find what it made."""
-    with accelerator.main_process_first():
-        yield

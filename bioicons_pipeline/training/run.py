@@ -19,7 +19,7 @@ from bioicons_pipeline.training.base_models import BaseModel, check_base, resolv
 from bioicons_pipeline.training.cache import EncodingCache, write_atomically, write_json
 from bioicons_pipeline.training.config import TrainingConfig, digest
 from bioicons_pipeline.training.data import WEIGHTS_FILE, IconSet, SamplePlan, open_dataset
-from bioicons_pipeline.training.device import autocast_of, machine_of, make_accelerator, turn
+from bioicons_pipeline.training.device import autocast_of, machine_of, make_accelerator
 from bioicons_pipeline.training.encoders import (
     fill_cache,
     latent_scaling,
@@ -59,7 +59,7 @@ def train(
     main = accelerator.is_main_process
     work = Path(request.work_dir).expanduser().absolute()
     with Display(steps=request.config.steps, send=send if main else None, quiet=quiet or not main) as display:
-        with turn(accelerator):
+        with accelerator.main_process_first():  # the others find what it made
             folder = checkout_dataset(request.store_root, request.dataset_version, work)
             base = resolve_base(request.base, request.cache_dir or work / "cache")
         train_set, heldout = open_dataset(folder)
@@ -144,7 +144,7 @@ def prepare(
         *(icon.captions[0] for split in fixed.values() for icon in split.icons),
         *prompts_of(config, train_set, heldout),
     }
-    with turn(accelerator), enough_memory(config, "encoding images and captions"):
+    with accelerator.main_process_first(), enough_memory(config, "encoding images and captions"):
         cut = fill_cache(
             cache,
             base,
