@@ -16,7 +16,8 @@ ref, and each was complete and on disk before the next was written.
 """
 
 from bioicons_pipeline.store.errors import StoreError
+from bioicons_pipeline.store.prune import Pruned
 from bioicons_pipeline.store.records import BlobRef, Damage, FileEntry, Ref, Version
 from bioicons_pipeline.store.store import Store
 
-__all__ = ["BlobRef", "Damage", "FileEntry", "Ref", "Store", "StoreError", "Version"]
+__all__ = ["BlobRef", "Damage", "FileEntry", "Pruned", "Ref", "Store", "StoreError", "Version"]

@@ -14,6 +14,8 @@ from bioicons_pipeline.store.errors import StoreError, explained
 from bioicons_pipeline.store.records import BlobRef
 
 CHUNK = 1 << 20
+TOUCH_AFTER = 6 * 3600.0
+"""Seconds after which a blob that is used again is noted to be: far less than anything is kept for."""
 
 
 def blob_key(sha256: str) -> str:
@@ -21,17 +23,27 @@ def blob_key(sha256: str) -> str:
     return f"blobs/{sha256[:2]}/{sha256}"
 
 
+def name(data: bytes | Path) -> BlobRef:
+    """What the blob of these bytes, or of this file, is called."""
+    if isinstance(data, bytes):
+        return BlobRef(hashlib.sha256(data).hexdigest(), len(data))
+    return _hash_file(data)
+
+
+def write(backend: Backend, blob: BlobRef, data: bytes | Path) -> None:
+    """Store the content of `blob`, whether or not it is there."""
+    chunks = iter([data]) if isinstance(data, bytes) else _file_chunks(data, blob.sha256)
+    backend.write(blob_key(blob.sha256), chunks)
+
+
 def put(backend: Backend, data: bytes | Path) -> BlobRef:
     """See `Store.put_blob`."""
-    if isinstance(data, bytes):
-        blob = BlobRef(hashlib.sha256(data).hexdigest(), len(data))
-    else:
-        blob = _hash_file(data)
-    key = blob_key(blob.sha256)
+    blob = name(data)
     # A file of another size under this name was damaged from outside, and is healed by this write.
-    if backend.size(key) != blob.size:
-        chunks = iter([data]) if isinstance(data, bytes) else _file_chunks(data, blob.sha256)
-        backend.write(key, chunks)
+    # One that is there counts as used again, so that nobody prunes it before a version names it.
+    key = blob_key(blob.sha256)
+    if backend.size(key) != blob.size or not backend.touch(key, TOUCH_AFTER):
+        write(backend, blob, data)
     return blob
 
 
@@ -65,7 +77,12 @@ def _hash_file(path: Path) -> BlobRef:
     with explained("reading", path):
         if not stat.S_ISREG(path.stat().st_mode):  # before opening it: a pipe would wait for ever
             raise StoreError(f"{path} is not a regular file and cannot be stored: give a file.")
-        with path.open("rb") as stream:
+        with path.open("rb", buffering=0) as stream:
+            data = stream.read(CHUNK)
+            if len(data) < CHUNK:  # `file_digest` makes a large buffer, most of the time for a small file
+                data += stream.read()
+                return BlobRef(hashlib.sha256(data).hexdigest(), len(data))
+            stream.seek(0)
             digest = hashlib.file_digest(stream, "sha256")
             return BlobRef(digest.hexdigest(), stream.tell())
 

@@ -15,8 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from bioicons_pipeline.store import blobs
-from bioicons_pipeline.store.backend import Backend, sync_folder, write_all
+from bioicons_pipeline.store.backend import Backend
 from bioicons_pipeline.store.errors import StoreError, explained
+from bioicons_pipeline.store.local import sync_folder, write_all
 from bioicons_pipeline.store.names import check_paths
 from bioicons_pipeline.store.parallel import Progress, map_all
 from bioicons_pipeline.store.records import FileEntry, Version

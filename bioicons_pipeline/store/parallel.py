@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
 WORKERS = 8
+BATCH = 64
 
 Progress = Callable[[int, int], None]
 Item = TypeVar("Item")
@@ -33,3 +34,10 @@ def map_all(
         return [future.result() for future in futures]
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+def map_batches(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """The same for work of microseconds an item, of which handing it to a thread would be the most."""
+    batches = [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
+    found = map_all(lambda batch: [function(item) for item in batch], batches)
+    return [result for batch in found for result in batch]

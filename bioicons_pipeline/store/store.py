@@ -6,8 +6,7 @@ synced, the ref. Whatever moment a process dies at, a ref leads to a version tha
 """
 
 import os
-import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from bioicons_pipeline.store import blobs
 from bioicons_pipeline.store import checkout as _checkout
-from bioicons_pipeline.store.backend import open_backend
+from bioicons_pipeline.store import prune as _prune
+from bioicons_pipeline.store.backend import Backend, open_backend
 from bioicons_pipeline.store.blobs import blob_key
 from bioicons_pipeline.store.checkout import STALE_SECONDS
 from bioicons_pipeline.store.errors import StoreError, explained
 from bioicons_pipeline.store.names import ALL, check_paths, check_sha256, quote_name
-from bioicons_pipeline.store.parallel import Progress, map_all
+from bioicons_pipeline.store.parallel import Progress, map_all, map_batches
+from bioicons_pipeline.store.prune import Pruned
 from bioicons_pipeline.store.records import (
     BlobRef,
     Damage,
@@ -47,16 +48,22 @@ class Store:
     about is a StoreError.
 
     Args:
-        root: a folder, or a URL that fsspec knows (`memory://x`). `str(store.root)` opens it again.
+        root: a folder, `s3://bucket/prefix`, or a URL that fsspec knows (`memory://x`). `str(store.root)`
+            opens it again.
     """
 
     def __init__(self, root: "str | os.PathLike[str] | UPath") -> None:
         self._backend = open_backend(root)
-        self.root: Path | UPath = self._backend.root
+        self.root: Path | UPath | str = self._backend.root
         self._swept = False
 
     def __repr__(self) -> str:
         return f"Store({str(self.root)!r})"
+
+    @property
+    def backend(self) -> Backend:
+        """The bytes below, for this room's other modules."""
+        return self._backend
 
     # Blobs
 
@@ -93,10 +100,14 @@ class Store:
         """
         check_paths(files)
         self._sweep_once()
-        entries = map_all(lambda item: self._entry(*item), list(files.items()), progress)
-        version = Version.of(entries)
+        named = dict(zip(files, map_batches(self._name, list(files.values())), strict=True))
+        version = Version.of([FileEntry(path, blob.sha256, blob.size) for path, blob in named.items()])
+        entries = version.files
         key, data = _version_key(version.id), version.to_json()
-        if self._read(key) != data:
+        # A version that is there, and counts as used from now on, keeps its blobs from being pruned.
+        known = self._read(key) == data and self._backend.touch(key, blobs.TOUCH_AFTER)
+        self._put_lacking(files, named, known, progress)
+        if not known:
             # Every blob's folder, also of blobs that were there: another process may have put one a moment
             # ago and not have got this far.
             folders = {blob_key(entry.sha256).rpartition("/")[0] for entry in entries}
@@ -115,7 +126,7 @@ class Store:
         if not folder.is_dir():
             raise StoreError(f"There is no folder {folder} to store: check the path.")
         with explained("reading files", folder):
-            files = {path.relative_to(folder).as_posix(): path for path in _regular_files(folder)}
+            files = dict(_regular_files(folder))
         return self.commit(files, progress=progress)
 
     def version(self, version_id: str) -> Version:
@@ -177,6 +188,15 @@ class Store:
         found = map_all(examine, self._resolve(version).files, progress)
         return [damage for damage in found if damage]
 
+    def intact(self, version: Version | str) -> bool:
+        """Whether the version and all its blobs are there, in their sizes; their content is not read."""
+        try:
+            files = self._resolve(version).files
+        except StoreError:
+            return False
+        held = self._backend.sizes({blob_key(entry.sha256) for entry in files})
+        return all(held.get(blob_key(entry.sha256)) == entry.size for entry in files)
+
     # Refs
 
     def set_ref(
@@ -187,27 +207,40 @@ class Store:
         partition: str | None = None,
         base: str | None = None,
         info: dict[str, Any] | None = None,
+        guard: Callable[[], None] | None = None,
     ) -> Ref:
         """Let `asset` show `version_id`, in one step. The same version and info again change nothing.
 
         Args:
             info: facts about the version, as JSON values.
+            guard: raises where the caller may not do this any more (see `leases`). It is asked right before,
+                and the ref is replaced only if nobody else did that since.
 
         Raises:
-            StoreError: no such version; or the file system confuses this name with another's (case).
+            StoreError: no such version; or the file system confuses this name with another's (case); or,
+                with `guard`, another process was quicker.
         """
+        self._backend.touch(_version_key(version_id), blobs.TOUCH_AFTER)
         self.version(version_id)  # a ref never leads nowhere
         name = RefName(asset, base, partition or ALL)
         key = _ref_key(name)
+        before = self._backend.read_tagged(key) if guard else None
+        if guard:
+            guard()
         ref = Ref(version_id, datetime.now(UTC).isoformat(timespec="milliseconds"), dict(info or {}))
         data = ref_to_json(name, ref)
         with suppress(DamagedRefError):  # it is about to be replaced
             known = self._load_ref(name)
             if known and (known.version_id, known.info) == (version_id, ref.info):
                 return known
+            if known and known.version_id != version_id:  # its days count from now, when nothing shows it
+                self._backend.touch(_version_key(known.version_id), blobs.TOUCH_AFTER)
         self._backend.sync(["versions"])  # whoever committed it may have died before this
-        self._backend.write(key, [data])
-        self._backend.sync([key.rpartition("/")[0]])
+        if guard is None:
+            self._backend.write(key, [data])
+            self._backend.sync([key.rpartition("/")[0]])
+        elif not self._backend.write_if(key, data, before[1] if before else None):
+            raise StoreError(f"Another process set the ref {key} at the same moment: run this again.")
         return ref
 
     def get_ref(self, asset: str, *, partition: str | None = None, base: str | None = None) -> Ref | None:
@@ -244,22 +277,58 @@ class Store:
         """
         return self._backend.sweep(older_than)
 
+    def prune(self, keep_s: float, *, dry_run: bool = False, progress: Progress | None = None) -> Pruned:
+        """Delete versions that no ref leads to, and blobs of no version, if not used for `keep_s` seconds.
+
+        See `prune.py` for what counts as used. Safe beside writers; killed, it leaves a whole store.
+        """
+        return _prune.prune(self._backend, keep_s, dry_run=dry_run, progress=progress)
+
     def _sweep_once(self) -> None:
         if not self._swept:
             self._swept = True
             self.sweep()
 
-    def _entry(self, path: str, content: Content) -> FileEntry:
+    def _name(self, content: Content) -> BlobRef:
         if isinstance(content, BlobRef):
-            key = blob_key(check_sha256(content.sha256, "SHA-256"))
-            if self._backend.size(key) != content.size:
+            check_sha256(content.sha256, "SHA-256")
+            return content
+        return blobs.name(content)
+
+    def _put_lacking(
+        self,
+        files: Mapping[str, Content],
+        named: Mapping[str, BlobRef],
+        known: bool,
+        progress: Progress | None,
+    ) -> None:
+        """Write the blobs that are not there: one question for all of them, not one for each. Those that are
+        count as used, unless a `known` version keeps them already."""
+        held = self._backend.sizes({blob_key(blob.sha256) for blob in named.values()})
+        first = {blob.sha256: path for path, blob in reversed(named.items())}  # equal files are one blob
+
+        def is_there(path: str) -> bool:
+            key, size = blob_key(named[path].sha256), named[path].size
+            return held.get(key) == size and (known or self._backend.touch(key, blobs.TOUCH_AFTER))
+
+        answers = [is_there(path) for path in named] if known else map_all(is_there, list(named))
+        lacking = [path for path, there in zip(named, answers, strict=True) if not there]
+        there = len(named) - len(lacking)
+
+        def put(path: str) -> None:
+            blob, content = named[path], files[path]
+            if isinstance(content, BlobRef):
                 raise StoreError(
-                    f"The blob {key} of {content.size} bytes, given for {path!r}, is not in the store at "
-                    f"{self.root}: put it there first."
+                    f"The blob {blob_key(blob.sha256)} of {blob.size} bytes, given for {path!r}, is not in "
+                    f"the store at {self.root}: put it there first."
                 )
-            return FileEntry(path, content.sha256, content.size)
-        blob = self.put_blob(content)
-        return FileEntry(path, blob.sha256, blob.size)
+            if first[blob.sha256] == path:
+                blobs.write(self._backend, blob, content)
+
+        if progress:
+            for done in range(1, there + 1):
+                progress(done, len(named))
+        map_all(put, lacking, progress and (lambda done, _: progress(there + done, len(named))))
 
     def _resolve(self, version: Version | str) -> Version:
         return self.version(version) if isinstance(version, str) else version
@@ -294,12 +363,16 @@ def _ref_key(name: RefName) -> str:
     return f"refs/{'/'.join(quote_name(part) for part in parts)}.json"
 
 
-def _regular_files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        mode = path.lstat().st_mode
-        if stat.S_ISREG(mode):
-            yield path
-        elif not stat.S_ISDIR(mode):
-            raise StoreError(
-                f"{path} is a link or a device, not a file: put a copy of the file in its place."
-            )
+def _regular_files(folder: Path, below: str = "") -> Iterator[tuple[str, Path]]:
+    """(path in `a/b/c` form, file) of all files; not by `rglob`, which takes longer than hashing them."""
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            path = Path(entry.path)
+            if entry.is_file(follow_symlinks=False):
+                yield f"{below}{entry.name}", path
+            elif entry.is_dir(follow_symlinks=False):
+                yield from _regular_files(path, f"{below}{entry.name}/")
+            else:
+                raise StoreError(
+                    f"{path} is a link or a device, not a file: put a copy of the file in its place."
+                )

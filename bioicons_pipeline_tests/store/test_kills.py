@@ -29,7 +29,7 @@ def start(mode: str, argument: str, **options) -> subprocess.Popen:
 
 def result(mode: str, argument: str):
     child = start(mode, argument)
-    out, _ = child.communicate(timeout=120)
+    out, _ = child.communicate(timeout=500)
     assert child.returncode == 0
     return json.loads(out)
 
@@ -43,11 +43,11 @@ def read_all(store: Store, asset: str, name: dict) -> tuple[dict, dict]:
     return {entry.path: store.read(version, entry.path) for entry in version.files}, ref.info
 
 
-def check_complete(root: Path) -> dict[str, str]:
+def check_complete(root: Path | str) -> dict[str, str]:
     """Every ref reads as the old or the new state, nothing between; which, by asset."""
     store = Store(root)
-    for visible in (root / "versions").glob("*.json"):
-        assert store.verify(visible.stem) == []
+    for key in store.backend.keys("versions"):
+        assert store.verify(key.removeprefix("versions/").removesuffix(".json")) == []
     shown = {}
     for asset, name in (writer.DATASET, writer.WEIGHTS):
         files, info = read_all(store, asset, name)
@@ -76,14 +76,16 @@ def expected(tmp_path_factory) -> dict[str, str]:
 
 
 def choose(operations: list[str]) -> list[int]:
-    """30 moments over the whole write, and every moment of both ref switches."""
-    spread = {round(n * (len(operations) - 1) / 29) for n in range(30)}
-    assert len(spread) == 30
+    """45 moments over the whole write, and every moment of both ref switches: 50 and more."""
+    spread = {round(n * (len(operations) - 1) / 44) for n in range(45)}
+    assert len(spread) == 45
     switches = [n for n, operation in enumerate(operations) if operation.startswith("replace ")]
     switches = [n for n in switches if "/refs/" in operations[n]]
     assert len(switches) == 2
     around = {n + step for n in switches for step in range(-3, 3)}
-    return sorted(spread | (around & set(range(len(operations)))))
+    chosen = sorted(spread | (around & set(range(len(operations)))))
+    assert len(chosen) >= 50
+    return chosen
 
 
 def test_kill_at_moments_spread_over_the_whole_write(prepared, expected, tmp_path):
