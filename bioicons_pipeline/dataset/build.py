@@ -13,7 +13,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bioicons_pipeline import __version__
 from bioicons_pipeline.dataset.card import card_markdown
 from bioicons_pipeline.dataset.schema import SPLITS, dataset_schema
 from bioicons_pipeline.dataset.sharding import shards_of
@@ -122,7 +121,8 @@ def write_card(manifest: pd.DataFrame, info: DatasetInfo, counts: dict[str, int]
         "icons": len(manifest),
         "splits": counts,
         "families": len(set(manifest["family_id"])),
-        "made_with": f"bioicons_pipeline {__version__}",
+        # without its version: the same icons give the same dataset, and nothing below is trained again
+        "made_with": "bioicons_pipeline",
         "obligations": credits.obligations(manifest),
         "licence_mix": {spdx: int(count) for spdx, count in credits.licence_mix(manifest).items()},
         "categories": {name: int(count) for name, count in manifest["category"].value_counts().items()},

@@ -29,8 +29,8 @@ _LINK, _SUBMODULE = "120000", "160000"
 
 def bring_tree(git: Git, commit: str, shown: str, limits: Limits, progress: Progress | None) -> FetchedTree:
     """The state of `commit`, which is in `git`, with every blob of it fetched."""
-    prefix, tree = _icons_tree(git, commit, shown)
-    ids, refused = _listed(git, tree)
+    prefix, tree = icons_tree(git, commit, shown)
+    ids, refused = listed(git, tree)
     check_counts(len(ids), 0, limits, shown)
     require_layout(list(ids), shown)
     _bring_blobs(git, list(dict.fromkeys(ids.values())), tree, limits, shown, progress)
@@ -54,7 +54,7 @@ def bring_tree(git: Git, commit: str, shown: str, limits: Limits, progress: Prog
     )
 
 
-def _icons_tree(git: Git, commit: str, shown: str) -> tuple[str, str]:
+def icons_tree(git: Git, commit: str, shown: str) -> tuple[str, str]:
     """Where the icons are in the tree of `commit` (`static/icons`, or the top), and that tree's id."""
     try:
         found = git.text("rev-parse", "--verify", "--quiet", f"{commit}:{ICONS}")
@@ -65,7 +65,7 @@ def _icons_tree(git: Git, commit: str, shown: str) -> tuple[str, str]:
         return "", git.text("rev-parse", "--verify", f"{commit}^{{tree}}")
 
 
-def _listed(git: Git, tree: str) -> tuple[dict[str, str], list[RefusedEntry]]:
+def listed(git: Git, tree: str) -> tuple[dict[str, str], list[RefusedEntry]]:
     """Path -> blob id of every regular file that is taken, and what is refused by its name or kind."""
     ids: dict[str, str] = {}
     refused: list[RefusedEntry] = []

@@ -11,6 +11,8 @@ the file system), what the icons mean.
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bioicons_pipeline.library.files import bring_tree
@@ -48,6 +50,18 @@ def fetch(
         SourceError: the source or ref cannot be read, or is over the limits.
         LayoutError: it can be read and holds no icons in the expected folders.
     """
+    place, kind = locate(source, ref)
+    if kind == "plain":
+        return fetch_folder(Path(place), limits, progress)
+    return _fetch_git(place, ref, cache_dir, limits, progress, kind)
+
+
+def locate(source: str, ref: str | None) -> tuple[str, str]:
+    """Where `source` is, and its kind: `url`, `bundle`, `folder` (a git one) or `plain`.
+
+    Raises:
+        SourceError: it is nothing that can be read, or `ref` is none.
+    """
     source = os.path.expanduser(source.strip())  # noqa: PTH111 - a URL may come, Path would break it
     if not source or source.startswith("-") or not source.isprintable():
         raise SourceError(
@@ -56,7 +70,7 @@ def fetch(
     if ref is not None and (not ref.strip() or ref.startswith("-") or not ref.isprintable()):
         raise SourceError(f"{ref!r} is no ref: give a commit, a tag or a branch.")
     if _is_url(source):
-        return _fetch_git(source, ref, cache_dir, limits, progress, "url")
+        return source, "url"
     path = Path(source)
     if not path.exists():
         raise SourceError(f"There is nothing at {source}: check the path, or give a git URL with https://.")
@@ -65,12 +79,12 @@ def fetch(
         with path.open("rb") as file:
             if not re.match(rb"# v\d git bundle\n", file.read(32)):
                 raise SourceError(f"{source} is a file and no git bundle: give a bundle, folder or URL.")
-        return _fetch_git(str(path), ref, cache_dir, limits, progress, "bundle")
+        return str(path), "bundle"
     if (path / ".git").exists() or ((path / "HEAD").is_file() and (path / "objects").is_dir()):
-        return _fetch_git(str(path), ref, cache_dir, limits, progress, "folder")
+        return str(path), "folder"
     if ref is not None:
         raise SourceError(f"{source} is a plain folder without commits: leave the ref {ref!r} out.")
-    return fetch_folder(path, limits, progress)
+    return str(path), "plain"
 
 
 def _is_url(source: str) -> bool:
@@ -82,10 +96,16 @@ def _fetch_git(
     source: str, ref: str | None, cache_dir: Path, limits: Limits, progress: Progress | None, kind: str
 ) -> FetchedTree:
     shown = without_credentials(source)
+    with git_explained(shown, cache_dir), repository(source, cache_dir, kind) as git:
+        commit = bring_commit(git, source, ref, kind, shown)
+        return bring_tree(git, commit, shown, limits, progress)
+
+
+@contextmanager
+def git_explained(shown: str, cache_dir: Path) -> Iterator[None]:
+    """Say what git, or the disk under its cache, refused for the source `shown`, as a SourceError."""
     try:
-        with repository(source, cache_dir, kind) as git:
-            commit = bring_commit(git, source, ref, kind, shown)
-            return bring_tree(git, commit, shown, limits, progress)
+        yield
     except GitError as error:
         raise SourceError(sentence(error, shown)) from error
     except OSError as error:

@@ -1,6 +1,7 @@
 """The captioner interface: the grammar's backend, and a model of transformers, built here, tiny."""
 
 import io
+import logging
 
 import pytest
 from PIL import Image
@@ -13,6 +14,7 @@ from bioicons_pipeline.captioning.captioner import (
     with_attributes,
 )
 from bioicons_pipeline.captioning.vision import VisionCaptioner, VisionModelError
+from bioicons_pipeline.quiet import TALKATIVE, quieten_libraries
 from bioicons_pipeline_tests.captioning.tiny_model import save_tiny_blip
 
 HINT = Hint("mouse-2", "Animals", "Servier")
@@ -72,3 +74,10 @@ def test_a_local_transformers_model_captions_a_picture(tmp_path, red_icon, monke
 def test_a_folder_without_a_model_is_refused_in_one_sentence(tmp_path, red_icon):
     with pytest.raises(VisionModelError, match="image-to-text"):
         VisionCaptioner(str(tmp_path)).describe(red_icon, "mouse")
+
+
+def test_what_libraries_say_of_other_machines_is_not_shown():
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.NOTSET)
+    quieten_libraries()
+    assert not [name for name in TALKATIVE if logging.getLogger(name).isEnabledFor(logging.WARNING)]

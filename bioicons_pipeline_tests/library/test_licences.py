@@ -37,6 +37,14 @@ def test_no_policy_allows_what_it_does_not_know(spdx):
         policy_for("everything")
 
 
+def test_a_preset_allows_its_own_licences_and_no_other():
+    assert policy_for("attribution").allows("CC-BY-4.0")
+    assert not policy_for("attribution").allows("CC-BY-SA-4.0")
+    assert policy_for("public-domain").allows("CC0-1.0") and not policy_for("public-domain").allows("MIT")
+    for preset, allowed in PRESETS.items():
+        assert {licence.spdx for licence in TABLE if policy_for(preset).allows(licence.spdx)} == allowed
+
+
 def test_the_stricter_of_two_licences():
     assert stricter(BY_SPDX["CC0-1.0"], BY_SPDX["CC-BY-4.0"]) is BY_SPDX["CC-BY-4.0"]
     assert stricter(BY_SPDX["CC-BY-SA-3.0"], BY_SPDX["MIT"]) is BY_SPDX["CC-BY-SA-3.0"]
