@@ -25,7 +25,7 @@ from bioicons_pipeline.generation.adapters import Adapter
 from bioicons_pipeline.generation.carriers import IconFiles, read_card, write_icon
 from bioicons_pipeline.generation.cutout import CutOut, CutOutError, cut_out
 from bioicons_pipeline.generation.provenance import BaseFacts, Card, make_card
-from bioicons_pipeline.generation.sampler import SamplingSettings, check_settings, sample
+from bioicons_pipeline.generation.sampler import SamplingSettings, check_settings, precision_of, sample
 from bioicons_pipeline.generation.training_icons import TrainingIcons
 from bioicons_pipeline.generation.vectorize import VectorizeError, vectorize
 
@@ -160,16 +160,18 @@ def make_icons(
             pipeline, [wish.caption] * len(seeds), seeds, workshop.settings, scales=scales, progress=shifted
         )
         for seed, picture in zip(seeds, pictures, strict=True):
-            yield finish(wish, workshop, seed, picture, out)
+            yield finish(wish, workshop, seed, picture, out, precision_of(pipeline))
 
 
-def finish(wish: Wish, workshop: Workshop, seed: int, picture: Image.Image, out: Path) -> Made:
-    """Cut out, vectorise, compare and write one sampled picture (RGB)."""
+def finish(
+    wish: Wish, workshop: Workshop, seed: int, picture: Image.Image, out: Path, precision: str = ""
+) -> Made:
+    """Cut out, vectorise, compare and write one sampled picture (RGB); `precision` for its card."""
     try:
         cut = cut_out(picture)
     except CutOutError as error:
         return Made(seed, None, None, problem=str(error))
-    card = _card(wish, workshop, seed, picture, cut)
+    card = _card(wish, workshop, seed, picture, cut).model_copy(update={"precision": precision})
     svg, problem = None, ""
     if wish.vectors:
         try:

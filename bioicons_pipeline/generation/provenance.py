@@ -88,8 +88,9 @@ class Card(_Strict):
     """Everything that is said of a generated icon.
 
     prompt: as the person typed it; caption: what the model was given; seed, size in px, steps, guidance: of
-    the sampling; dataset_version, upstream_commit, licence_preset: of what the adapters were trained on, ""
-    without an adapter; copy_score and copy_threshold: see `copies`; likely_copy: the score is at the
+    the sampling; precision: in which the weights were held, which changes a picture a little;
+    dataset_version, upstream_commit, licence_preset: of what the adapters were trained on, "" without an
+    adapter; copy_score and copy_threshold: see `copies`; likely_copy: the score is at the
     threshold or above; nearest: up to five training icons, nearest first; reviews: oldest first.
     """
 
@@ -101,6 +102,7 @@ class Card(_Strict):
     size: int
     steps: int
     guidance: float
+    precision: str = ""
     base: BaseFacts
     adapters: tuple[AdapterFacts, ...] = ()
     dataset_version: str = ""

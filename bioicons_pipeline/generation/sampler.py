@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.generation.placement import Placement, installed_quantizers, placement
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
 
     from bioicons_pipeline.training.base_models import BaseModel
+    from bioicons_pipeline.training.config import Quantization
 
 
 class GenerationError(BioiconsError):
@@ -51,25 +53,26 @@ def suitable_batch(size: int) -> int:
 def load_pipeline(base: BaseModel, adapters: Sequence[Path] = ()) -> Any:
     """A `FluxPipeline` of `base` on the best device there is, with the adapter files.
 
-    On a GPU in bf16: whole where it fits, else one part after another, else one layer after another (slow).
+    On a GPU in bf16, or with the transformer quantized, by what memory is free: see `placement`.
 
     Raises:
         GenerationError: an adapter file is damaged or belongs to another base.
+        TrainingError: a part of the base is missing.
     """
     # OpenMP threads that spin while they wait cost a busy CPU ten times the time (measured on two cores
     # beside other work: 13.3 s against 1.4 s for two images of flux-tiny). Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
-    from diffusers import FluxPipeline
 
     from bioicons_pipeline.quiet import quieten_libraries
+    from bioicons_pipeline.training.memory import pieces_of
 
     quieten_libraries()
     device, dtype = device_and_dtype()
-    pipeline = FluxPipeline.from_pretrained(
-        base.path, revision=base.revision, torch_dtype=dtype, use_safetensors=True
-    )
-    pipeline.set_progress_bar_config(disable=True)
+    where = Placement()
+    if device.type == "cuda":
+        where = placement(pieces_of(base), torch.cuda.mem_get_info()[0], installed_quantizers())
+    pipeline = assemble(base, dtype, where.quantize)
     for number, path in enumerate(adapters):
         try:
             pipeline.load_lora_weights(
@@ -81,8 +84,32 @@ def load_pipeline(base: BaseModel, adapters: Sequence[Path] = ()) -> Any:
                 f"{str(error).splitlines()[0][:200]}): use an adapter that was trained on this base."
             ) from error
     if device.type == "cuda":
-        _place(pipeline, torch.cuda.mem_get_info()[1])
+        _place(pipeline, where.offload)
     return pipeline
+
+
+def assemble(base: BaseModel, dtype: torch.dtype, quantize: Quantization = "none") -> Any:
+    """The `FluxPipeline` of `base` in main memory, its transformer as `quantize` says."""
+    from diffusers import FluxPipeline
+
+    from bioicons_pipeline.training.encoders import load_transformer
+
+    held = {} if quantize == "none" else {"transformer": load_transformer(base, dtype, quantize)}
+    pipeline = FluxPipeline.from_pretrained(
+        base.path, revision=base.revision, torch_dtype=dtype, use_safetensors=True, **held
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def precision_of(pipeline: Any) -> str:
+    """How the pipeline's transformer is held: `fp32`, `bf16`, or `bf16, weights int8`, for an icon's card."""
+    transformer = pipeline.transformer
+    plain = "bf16" if "bfloat16" in str(transformer.dtype) else "fp32"
+    if getattr(transformer, "is_loaded_in_4bit", False):
+        return "bf16, weights nf4"
+    quantizer = getattr(transformer, "hf_quantizer", None)
+    return f"{plain}, weights int8" if quantizer is not None else plain
 
 
 def device_and_dtype() -> tuple[torch.device, torch.dtype]:
@@ -93,23 +120,13 @@ def device_and_dtype() -> tuple[torch.device, torch.dtype]:
     return torch.device("cuda" if cuda else "cpu"), torch.bfloat16 if cuda else torch.float32
 
 
-def _place(pipeline: Any, memory: int) -> None:
-    """Put the pipeline where `memory` bytes allow (FLUX.1-dev in bf16: 34 GB, its transformer 24)."""
-    needed = sum(_bytes(part) for part in pipeline.components.values())
-    largest = max(_bytes(part) for part in pipeline.components.values())
-    room = 4 * 2**30  # activations at 1024 px, and what the driver takes
-    if memory >= needed + room:
+def _place(pipeline: Any, offload: str) -> None:
+    if offload == "none":
         pipeline.to("cuda")
-    elif memory >= largest + room:
+    elif offload == "parts":
         pipeline.enable_model_cpu_offload()
     else:
         pipeline.enable_sequential_cpu_offload()
-
-
-def _bytes(part: Any) -> int:
-    """Size of a component's parameters; 0 for schedulers and tokenizers."""
-    parameters = getattr(part, "parameters", None)
-    return sum(value.numel() * value.element_size() for value in parameters()) if parameters else 0
 
 
 def _adapter_name(number: int) -> str:

@@ -4,7 +4,9 @@ Belongs here: reading the request, reporting the outcome, exit codes. Does not b
 It is the only module of this room that knows dagster_pipes, and it works without a Dagster around it.
 
 Request: `--request FILE`, `--request -` (stdin), or under Dagster Pipes the extra `request`. Outcome: under
-Pipes the custom message `{"version_id": …, "summary": {…}}`; always one JSON line, the last on stdout.
+Pipes the custom message `{"version_id": …, "summary": {…}}`, or `{"error": …}`, or `{"interrupted": true}`;
+always one JSON line, the last on stdout. Where Dagster shares no disk with this process, Pipes goes through
+S3: the environment says so with BIOICONS_PIPES_S3, the seconds between two uploads of messages.
 Exit codes: 0 done, 2 the user can mend it (one sentence on stderr), 130 interrupted, 1 a fault of ours.
 """
 
@@ -15,16 +17,19 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.processes import PARENT_VARIABLE, end_with_parent
 from bioicons_pipeline.training.base_models import check_base
 from bioicons_pipeline.training.errors import TrainingError
 from bioicons_pipeline.training.request import TrainingRequest, parse_request
 
 _PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
+_S3_VARIABLE = "BIOICONS_PIPES_S3"
 _ERROR_FILE_VARIABLE = "BIOICONS_TRAINING_ERROR_FILE"
 """Where to leave the one sentence: a launcher in between makes an exit code of its own out of ours."""
 
@@ -40,9 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
-    _end_with_parent()
+    _end_with_launcher()
     try:
-        with _Pipes() as pipes:
+        with _Pipes() as pipes, pipes.told():
             request = _read_request(options.request, pipes.request)
             check_base(request.base)
             return _train(request, pipes, options.quiet)
@@ -101,7 +106,7 @@ class _Pipes:
         else:
             from dagster_pipes import open_dagster_pipes
 
-            self._context = open_dagster_pipes()
+            self._context = open_dagster_pipes(**_through_s3(writer=True))
             self._context.__enter__()
             self.request = self._context.extras.get("request")
         return self
@@ -110,13 +115,25 @@ class _Pipes:
         if self._context is not None:
             self._context.__exit__(*details)
 
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Tell Dagster why the block ended early: an exit code says less, and a launcher may change it."""
+        try:
+            yield
+        except BioiconsError as error:
+            self.result({"error": str(error)})
+            raise
+        except KeyboardInterrupt:
+            self.result({"interrupted": True})
+            raise
+
     def send(self, event: dict[str, Any]) -> None:
         """An event of `progress.Display` as a log line in Dagster, with the numbers in it."""
         if self._context is not None:
             self._context.log.info(_as_line(event))
 
     def result(self, message: dict[str, Any]) -> None:
-        """The final message that the asset waits for."""
+        """The message that the asset waits for."""
         if self._context is not None:
             self._context.report_custom_message(message)
 
@@ -125,8 +142,25 @@ def _request_of_launch() -> Any:
     """The request as the main process gets it, for the other processes: one of them speaks to Dagster."""
     from dagster_pipes import PipesDefaultContextLoader, PipesEnvVarParamsLoader
 
-    with PipesDefaultContextLoader().load_context(PipesEnvVarParamsLoader().load_context_params()) as context:
+    loader = _through_s3(writer=False).get("context_loader") or PipesDefaultContextLoader()
+    with loader.load_context(PipesEnvVarParamsLoader().load_context_params()) as context:
         return (context.get("extras") or {}).get("request")
+
+
+def _through_s3(*, writer: bool) -> dict[str, Any]:
+    """Arguments of `open_dagster_pipes` for a Dagster that this process meets on S3 only; {} elsewhere."""
+    interval = os.environ.get(_S3_VARIABLE)
+    if interval is None:
+        return {}
+    from dagster_pipes import PipesS3ContextLoader, PipesS3MessageWriter
+
+    from bioicons_pipeline.store.s3_errors import connect
+
+    client = connect()
+    found: dict[str, Any] = {"context_loader": PipesS3ContextLoader(client)}
+    if writer:
+        found["message_writer"] = PipesS3MessageWriter(client, interval=float(interval))
+    return found
 
 
 def _as_line(event: dict[str, Any]) -> str:
@@ -147,17 +181,10 @@ def _as_line(event: dict[str, Any]) -> str:
     return formats[event["event"]]()
 
 
-def _end_with_parent() -> None:
-    """Get SIGTERM when the launcher dies: nothing would be left to take the result (Linux, prctl(2))."""
-    if sys.platform != "linux":
-        return
-    import ctypes
-
-    pr_set_pdeathsig = 1
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, int(signal.SIGTERM), 0, 0, 0)
-    if os.getppid() != parent:  # it died in between (a parent of id 1 is a container's launcher)
-        raise SystemExit(130)
+def _end_with_launcher() -> None:
+    """Get SIGTERM when the launcher dies: nothing would be left to take the result."""
+    launcher = os.environ.get(PARENT_VARIABLE)
+    end_with_parent(int(launcher) if launcher else None)
 
 
 def _interrupt(signum: int, frame: Any) -> None:

@@ -7,6 +7,7 @@ training itself (run, loop).
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,22 +17,33 @@ import torch
 from bioicons_pipeline.training.config import TrainingConfig
 from bioicons_pipeline.training.errors import TrainingError
 
+PATIENCE_S = 20.0
+"""How long to wait for a run's lock."""
+
 
 @contextmanager
 def only_one(run_dir: Path) -> Iterator[None]:
     """Hold this run's lock; the system frees it when the process ends, however it ends.
+
+    A trainer whose parent was killed takes a moment to end; its successor waits that long for the lock.
 
     A POSIX record lock and no flock: processes that read the cache ahead would inherit a flock, and
     outlive a killed trainer by some seconds.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
     with (run_dir / "lock").open("w") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise TrainingError(
-                f"Another process is training this very run ({run_dir / 'lock'}): wait for it or stop it."
-            ) from error
+        ends = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if time.monotonic() > ends:
+                    raise TrainingError(
+                        f"Another process is training this very run ({run_dir / 'lock'}): wait for it or "
+                        "stop it."
+                    ) from error
+            time.sleep(0.2)
         yield
 
 

@@ -6,7 +6,9 @@ The format: 8 bytes of little-endian header length, then JSON, then the tensors
 """
 
 import json
+import math
 import struct
+from pathlib import Path
 
 from bioicons_pipeline.training.errors import TrainingError
 
@@ -35,3 +37,22 @@ def safetensors_metadata(data: bytes) -> dict[str, str]:
             "The adapter file is damaged or no safetensors file: take it again from where it came, or train "
             "it again."
         ) from error
+
+
+def parameters_in(folder: Path) -> int:
+    """Values in all safetensors files of `folder`, read from their headers alone.
+
+    Raises:
+        ValueError: a file is none; says which.
+    """
+    total = 0
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with path.open("rb") as file:
+                (length,) = struct.unpack("<Q", file.read(8))
+                header = json.loads(file.read(min(length, LONGEST)))
+            shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
+        except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{folder.name}/{path.name} is damaged") from error
+        total += sum(math.prod(shape) for shape in shapes)
+    return total

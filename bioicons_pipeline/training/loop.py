@@ -92,6 +92,10 @@ class Loop:
     identity: dict[str, Any]
     on_step: Callable[[RunState, float], None] = lambda state, rate: None
     on_evaluation: Callable[[RunState, dict[str, Any]], None] = lambda state, evaluation: None
+    on_saved: Callable[[], None] = lambda: None
+    """Called by the main process after each checkpoint."""
+    stop_asked: Callable[[], bool] = lambda: False
+    """Whether this host is about to go: then the run ends after the step it is in, with a checkpoint."""
     state: RunState = field(default_factory=RunState)
 
     def __post_init__(self) -> None:
@@ -141,7 +145,11 @@ class Loop:
         self.state = read.state
 
     def fit(self) -> None:
-        """Train to the last step. Whoever stops it loses at most `checkpoint_every` steps."""
+        """Train to the last step. Whoever stops it loses at most `checkpoint_every` steps.
+
+        Raises:
+            KeyboardInterrupt: `stop_asked` said so; the checkpoint is written.
+        """
         config, state = self.config, self.state
         if not state.evaluations:
             self.evaluate()
@@ -156,8 +164,11 @@ class Loop:
             improved = False
             if last or (config.eval_every and state.step % config.eval_every == 0):
                 improved = self.evaluate()
-            if last or improved or state.step % config.checkpoint_every == 0:
-                self.save()
+            stopping = not last and self.stop_asked()
+            if last or improved or stopping or state.step % config.checkpoint_every == 0:
+                self.save(wait=not stopping)
+            if stopping:
+                raise KeyboardInterrupt
 
     def train_step(self, stream: Iterator[Any]) -> None:
         """One optimizer step over `accumulation` forward passes."""
@@ -232,8 +243,11 @@ class Loop:
             return True
         return False
 
-    def save(self) -> None:
-        """Write a checkpoint of this step (the main process only)."""
+    def save(self, *, wait: bool = True) -> None:
+        """Write a checkpoint of this step (the main process only).
+
+        wait: for the other processes; not when they may be a step ahead and end anyway.
+        """
         if self.accelerator.is_main_process:
             made = Checkpoint(
                 state=self.state,
@@ -245,7 +259,9 @@ class Loop:
             checkpoints.save_checkpoint(
                 self.checkpoint_dir, self.identity, made, keep=self.config.keep_checkpoints
             )
-        self.accelerator.wait_for_everyone()
+            self.on_saved()
+        if wait:
+            self.accelerator.wait_for_everyone()
 
     def restore_best(self) -> int:
         """Put the weights of the best evaluation in place, for export; the step they are of."""

@@ -8,8 +8,6 @@ Does not belong here: the arithmetic of the transformer (shape), errors of a run
 from __future__ import annotations
 
 import json
-import math
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,12 @@ from typing import Any
 from bioicons_pipeline.training.base_models import BaseModel
 from bioicons_pipeline.training.config import TrainingConfig
 from bioicons_pipeline.training.errors import TrainingError
+from bioicons_pipeline.training.header import parameters_in
 from bioicons_pipeline.training.presets import PRESETS
 from bioicons_pipeline.training.shape import FluxShape
 
 GIB = 2**30
-_WEIGHT_BYTES = {"int8": 1.0, "nf4": 0.5 + 1 / 64 + 4 / (64 * 256)}
+WEIGHT_BYTES = {"int8": 1.0, "nf4": 0.5 + 1 / 64 + 4 / (64 * 256)}
 """Bytes of a quantized weight with its scales: a row each, or, in NF4, one of 8 bits a block of 64 and one of
 32 bits for 256 of them."""
 _RUNTIME = {"cuda": 1.0 * GIB, "cpu": 0.7 * GIB}
@@ -102,8 +101,8 @@ def pieces_of(base: BaseModel) -> Pieces:
         vae = json.loads((folder / "vae" / "config.json").read_bytes())
         return Pieces(
             FluxShape.of(config),
-            vae=_parameters_in(folder / "vae"),
-            text=_parameters_in(folder / "text_encoder") + _parameters_in(folder / "text_encoder_2"),
+            vae=parameters_in(folder / "vae"),
+            text=parameters_in(folder / "text_encoder") + parameters_in(folder / "text_encoder_2"),
             vae_width=vae.get("block_out_channels", [128])[0],
         )
     except (OSError, ValueError) as error:
@@ -125,7 +124,7 @@ def estimate(
     a_parameter = 4 + 4 + moments + (4 if config.ema_decay else 0)  # weight, gradient, moments, running mean
     vae = 4 * pieces.vae + _VAE_LIVE * pieces.vae_width * config.resolution**2 * 4
     return Estimate(
-        base=int(shape.parameters() * _WEIGHT_BYTES.get(config.quantize, word)),
+        base=int(shape.parameters() * WEIGHT_BYTES.get(config.quantize, word)),
         adapter=shape.adapter_parameters(config) * a_parameter,
         activations=int(_ALLOCATOR * shape.kept_bytes(config, checkpointing=checkpointing, bf16=bf16)),
         encoding_images=vae + runtime,
@@ -236,22 +235,3 @@ def host_memory() -> int:
     except (OSError, ValueError, IndexError):
         pass  # another system, or no container
     return min(limits) if limits else 2**63
-
-
-def _parameters_in(folder: Path) -> int:
-    """Values in all safetensors files of `folder`, read from their headers.
-
-    Raises:
-        ValueError: a file is none; says which.
-    """
-    total = 0
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            with path.open("rb") as file:
-                (length,) = struct.unpack("<Q", file.read(8))
-                header = json.loads(file.read(min(length, 100_000_000)))
-            shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
-        except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{folder.name}/{path.name} is damaged") from error
-        total += sum(math.prod(shape) for shape in shapes)
-    return total

@@ -80,7 +80,10 @@ def publish(
         written[files.COMFYUI_NAME] = export.comfyui_file(
             tensors, alpha=plain_alpha(config), width=trainer.transformer.inner_dim, metadata=header
         )
-    version = Store(request.store_root).commit(written)
+    store = Store(request.store_root)
+    if request.lease:
+        request.lease.check(store.backend)
+    version = store.commit(written)
     return TrainingOutcome(
         version_id=version.id,
         base=base.name,

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bioicons_pipeline.store.leases import Claim
 from bioicons_pipeline.training.config import TrainingConfig, validation_sentence
 from bioicons_pipeline.training.errors import TrainingError
 
@@ -30,6 +31,14 @@ class TrainingRequest(BaseModel):
     resume_from: str | None = Field(
         default=None,
         description="A checkpoint folder to go on from; unset: the newest of the same run, if any.",
+    )
+    checkpoint_ref: str | None = Field(
+        default=None,
+        description="Name under which every checkpoint goes to the store too, so that another host can go on "
+        "from it; unset: checkpoints stay in work_dir.",
+    )
+    lease: Claim | None = Field(
+        default=None, description="The lease it works under; nothing is committed once another has taken it."
     )
     provenance: dict[str, Any] = Field(
         default_factory=dict,

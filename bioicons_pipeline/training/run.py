@@ -36,6 +36,7 @@ from bioicons_pipeline.training.objective import resolution_shift
 from bioicons_pipeline.training.progress import Display, Send, TensorBoardLog
 from bioicons_pipeline.training.publish import publish
 from bioicons_pipeline.training.request import TrainingOutcome, TrainingRequest
+from bioicons_pipeline.training.stored import Notice, StoredCheckpoints
 from bioicons_pipeline.training.validation import Validation, prompts_of
 
 TRAINER_VERSION = 1
@@ -71,6 +72,9 @@ def train(
             if main:
                 checkpoints.sweep(run_dir / "checkpoints")
                 write_json(run_dir / "identity.json", identity)
+            stored = _stored(request, run_dir) if main else None
+            if stored and (found := stored.fetch(identity)):
+                display.note(found)
             display.note(_introduction(request, base, train_set, heldout, accelerator))
             config, needed = settle(pieces_of(base), request.config, machine_of(accelerator))
             display.note(
@@ -81,7 +85,12 @@ def train(
             trainer = prepare(settled, base, train_set, heldout, identity, run_dir, accelerator, display)
             resumed = _resume(trainer, request, display)
             validation = _validation(trainer, base, train_set, heldout, run_dir)
-            _fit(trainer, config, run_dir, display, validation)
+            if stored:
+                trainer.on_saved = stored.push
+            with Notice() if request.checkpoint_ref else nullcontext() as notice:
+                if notice:
+                    trainer.stop_asked = notice.given
+                _fit(trainer, config, run_dir, display, validation)
             if not main:
                 return None
             return publish(trainer, request, base, train_set, heldout, resumed, validation.files())
@@ -210,6 +219,12 @@ def _resume(trainer: Trainer, request: TrainingRequest, display: Display) -> int
     step = trainer.state.step
     display.note(f"going on from step {step} of {request.config.steps} ({path})")
     return step
+
+
+def _stored(request: TrainingRequest, run_dir: Path) -> StoredCheckpoints | None:
+    if request.checkpoint_ref is None:
+        return None
+    return StoredCheckpoints(Store(request.store_root), request.checkpoint_ref, run_dir)
 
 
 def _validation(

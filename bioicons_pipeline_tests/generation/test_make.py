@@ -39,6 +39,7 @@ def sampled(monkeypatch):
         return [BLANK if seed == 13 else disc(seed) for seed in seeds]
 
     monkeypatch.setattr(make, "sample", sample)
+    monkeypatch.setattr(make, "precision_of", lambda _pipeline: "fp32")
     return seen
 
 
@@ -62,6 +63,7 @@ def test_an_icon_is_a_transparent_png_an_svg_and_a_card(sampled, tmp_path):
         assert len(cards) == 3 and all(card == icon.card for card in cards)
         assert icon.card.prompt == "a red disc" and icon.card.caption.startswith("bioicons style, a red disc")
         assert icon.card.status == "AI-generated, not reviewed" and icon.card.seed == icon.seed
+        assert icon.card.precision == "fp32"
 
 
 def test_what_is_finished_is_not_made_again(sampled, tmp_path):

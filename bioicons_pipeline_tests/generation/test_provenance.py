@@ -194,6 +194,7 @@ def test_a_sign_off_reaches_every_file(tmp_path):
         assert card.status == "AI-generated, approved by https://orcid.org/0000-0002-1825-0097 on 2026-01-02"
     again = review.review(files.png, "0000-0002-1694-233X", "rejected", date=day)
     assert [item.verdict for item in again.card.reviews] == ["approved", "rejected"]
+    assert again.card.status.startswith("AI-generated, rejected by"), "the last word counts"
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "tardigrade-7.json",
         "tardigrade-7.png",

@@ -8,7 +8,9 @@ from bioicons_pipeline.generation.sampler import (
     GenerationError,
     SamplingSettings,
     _place,
+    assemble,
     load_pipeline,
+    precision_of,
     sample,
     suitable_batch,
 )
@@ -58,15 +60,9 @@ def test_small_icons_are_sampled_together(size, together):
 
 
 class Placed:
-    """A pipeline of parts of these sizes in GiB, which notes where it is put."""
+    """A pipeline that notes where it is put."""
 
-    def __init__(self, *sizes):
-        parts = [torch.nn.Linear(1, 1, bias=False) for _ in sizes]
-        for part, size in zip(parts, sizes, strict=True):
-            part.weight = torch.nn.Parameter(
-                torch.empty(int(size * 2**29), dtype=torch.bfloat16, device="meta")
-            )
-        self.components = {str(number): part for number, part in enumerate(parts)} | {"scheduler": object()}
+    def __init__(self):
         self.where = []
 
     def to(self, device):
@@ -80,10 +76,18 @@ class Placed:
 
 
 @pytest.mark.parametrize(
-    ("memory", "where"), [(80, "cuda"), (38, "cuda"), (37, "part after part"), (28, "part after part"),
-                          (24, "layer after layer"), (12, "layer after layer")],
-)  # fmt: skip
-def test_a_model_is_put_where_the_memory_allows(memory, where):
-    model = Placed(24, 9, 0.25, 0.5)
-    _place(model, memory * 2**30)
+    ("offload", "where"), [("none", "cuda"), ("parts", "part after part"), ("layers", "layer after layer")]
+)
+def test_a_model_is_put_where_it_is_to_be(offload, where):
+    model = Placed()
+    _place(model, offload)
     assert model.where == [where]
+
+
+def test_an_int8_base_draws_nearly_the_same(pipeline, tmp_path):
+    base = resolve_base("flux-tiny", tmp_path)
+    held = assemble(base, torch.float32, "int8")
+    plain, coarse = (sample(each, ["a cell"], [5], SETTINGS) for each in (pipeline, held))
+    assert precision_of(pipeline) == "fp32" and precision_of(held) == "fp32, weights int8"
+    difference = np.abs(pixels(plain)[0] - pixels(coarse)[0])
+    assert 0 < difference.mean() < 3  # quantized, and of the same picture

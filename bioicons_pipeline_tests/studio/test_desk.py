@@ -34,6 +34,7 @@ def services(tmp_path, monkeypatch):
         return [BLANK if seed == 13 else disc(seed) for seed in seeds]
 
     monkeypatch.setattr(make, "sample", sample)
+    monkeypatch.setattr(make, "precision_of", lambda _pipeline: "fp32")
     frame = pd.DataFrame(
         [ROW, ROW | {"icon_id": "2", "name": "neuron", "author": EVIL, "source_url": "javascript:x"}]
     )

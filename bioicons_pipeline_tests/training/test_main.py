@@ -20,7 +20,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 @pytest.fixture(autouse=True)
 def _main_leaves_this_process_alone(monkeypatch):
     """`main` called here must not bind the test process to its parent or keep its signal handler."""
-    monkeypatch.setattr(entry, "_end_with_parent", lambda: None)
+    monkeypatch.setattr(entry, "_end_with_launcher", lambda: None)
     handler = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, handler)

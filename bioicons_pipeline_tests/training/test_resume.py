@@ -224,7 +224,8 @@ def test_resume_from_a_folder_that_is_no_checkpoint(make_request, tmp_path):
         run.train(make_request().model_copy(update={"resume_from": str(tmp_path)}), quiet=True)
 
 
-def test_the_same_run_twice_at_once_is_refused(uninterrupted):
+def test_the_same_run_twice_at_once_is_refused(uninterrupted, monkeypatch):
+    monkeypatch.setattr(guards, "PATIENCE_S", 0.3)
     request, _ = uninterrupted
     reader, writer = os.pipe()
     child = os.fork()
