@@ -7,7 +7,7 @@ dagster_aws; a test holds that.
 import dagster as dg
 
 from bioicons_pipeline.orchestration.assets import ALL_ASSETS
-from bioicons_pipeline.orchestration.automation import ALL_SCHEDULES
+from bioicons_pipeline.orchestration.automation import ALL_SCHEDULES, ALL_SENSORS
 from bioicons_pipeline.orchestration.checks import ALL_CHECKS
 from bioicons_pipeline.orchestration.executors import gpu_executor
 from bioicons_pipeline.orchestration.jobs import ALL_JOBS
@@ -18,6 +18,7 @@ defs = dg.Definitions(
     asset_checks=ALL_CHECKS,
     jobs=ALL_JOBS,
     schedules=ALL_SCHEDULES,
+    sensors=ALL_SENSORS,
     resources=default_resources(),
     # On the definitions, not on the jobs: the UI's Materialize button ignores a job's own executor.
     executor=gpu_executor,

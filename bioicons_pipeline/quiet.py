@@ -3,11 +3,18 @@
 Belongs here: that, for the libraries that models are loaded with. Errors still show.
 """
 
+import logging
 import warnings
+
+TALKATIVE = ("torchao", "torch.utils._pytree")
+"""Loggers that warn, while they are imported, of kernels for other machines: nothing that a user can mend."""
 
 
 def quieten_libraries() -> None:
-    """Call after importing torch is wanted anyway: it imports diffusers' and transformers' logging."""
+    """Call when importing torch is wanted anyway, before transformers or diffusers are: it imports their
+    logging."""
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.ERROR)
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 

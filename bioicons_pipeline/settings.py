@@ -7,12 +7,21 @@ variable that a library defines (`HF_TOKEN`, `DAGSTER_HOME`, `AWS_*`) is left to
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bioicons_pipeline.errors import BioiconsError
+
+BASES = "bases"
+"""Folder of the cache with the base models that were built here."""
 DEFAULT_SOURCE = "https://github.com/duerrsimon/bioicons.git"
 """The public bioicons repository; see https://bioicons.com."""
+
+
+class SettingsError(BioiconsError):
+    """A setting is missing, has a value that it cannot have, or does not go with another."""
 
 
 class Settings(BaseSettings):
@@ -51,9 +60,81 @@ class Settings(BaseSettings):
         default=None, ge=1, description="Rendering processes; one per core when unset."
     )
 
+    training_hours: float = Field(
+        default=48, gt=0, description="A training run that takes longer, hours, is stopped and fails."
+    )
     training_processes: int = Field(
         default=1, ge=1, description="Processes of one training, one a GPU; batch_size is of each."
     )
+
+    deployment: Literal["local", "aws"] = Field(
+        default="local",
+        description="Where trainings run: on this machine, or as tasks of AWS ECS.",
+    )
+    automation: bool | None = Field(
+        default=None,
+        description="Watch upstream, rebuild and retrain unattended; unset: on for `aws`, off for `local`.",
+    )
+    observe_cron: str = Field(
+        default="0 4 * * 1", description="When upstream is looked at: five cron fields, UTC."
+    )
+    retrain_share: float = Field(
+        default=0.05, gt=0, le=1, description="Share of a LoRA's icons that must change for a new training."
+    )
+    retrain_icons: int = Field(
+        default=10, ge=1, description="Or this many changed icons, where that is fewer."
+    )
+
+    ecs_cluster: str = Field(default="", description="ECS: name of the cluster.")
+    ecs_task_definition: str = Field(
+        default="", description="ECS: family, or family:revision, of the trainer's task definition."
+    )
+    ecs_container: str = Field(default="trainer", description="ECS: the trainer's container in it.")
+    ecs_capacity_provider: str = Field(
+        default="", description="ECS: a capacity provider with GPU hosts (EC2 or managed instances)."
+    )
+    ecs_subnets: str = Field(
+        default="", description="ECS: subnets, with commas between them; for tasks in awsvpc mode."
+    )
+    ecs_security_groups: str = Field(default="", description="ECS: security groups, with commas.")
+    ecs_messages: str = Field(
+        default="",
+        description="ECS: s3://bucket/prefix for what Dagster and a task tell each other; "
+        "`<store_root>/pipes` when unset.",
+    )
+    ecs_work_dir: str = Field(default="work", description="ECS: scratch folder in the container.")
+    ecs_poll_seconds: float = Field(default=10, ge=0, description="ECS: pause between two looks at a task.")
+    ecs_retries: int = Field(default=5, ge=0, description="ECS: new hosts after the first one was lost.")
+
+    def check_deployment(self) -> None:
+        """Refuse a deployment that lacks something.
+
+        Raises:
+            SettingsError: all that is lacking, by the names of the variables.
+        """
+        if self.deployment == "local":
+            return
+        names = ("ecs_cluster", "ecs_task_definition", "ecs_container", "ecs_capacity_provider")
+        lacking = [f"BIOICONS_{name.upper()}" for name in names if not getattr(self, name)]
+        if lacking:
+            raise SettingsError(f"BIOICONS_DEPLOYMENT=aws needs {', '.join(lacking)}: set them.")
+        places = {"STORE_ROOT": self.resolved_store_root, "ECS_MESSAGES": self.resolved_messages}
+        for name, place in places.items():
+            if not place.startswith("s3://"):
+                raise SettingsError(
+                    f"BIOICONS_DEPLOYMENT=aws shares nothing but S3 with its hosts, and BIOICONS_{name} is "
+                    "not on S3: set it to s3://bucket/prefix."
+                )
+
+    @property
+    def resolved_messages(self) -> str:
+        """Where Dagster and a task leave messages for each other."""
+        return self.ecs_messages or f"{self.resolved_store_root.rstrip('/')}/pipes"
+
+    @property
+    def automated(self) -> bool:
+        """Whether schedule and automation sensors run from the start."""
+        return self.deployment == "aws" if self.automation is None else self.automation
 
     @property
     def root(self) -> Path:
@@ -75,7 +156,7 @@ class Settings(BaseSettings):
     @property
     def bases_dir(self) -> Path:
         """Locally built base models: each is built once, whoever asks for it."""
-        return self.cache_dir / "bases"
+        return self.cache_dir / BASES
 
     @property
     def work_dir(self) -> Path:
@@ -90,5 +171,16 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """The settings of this process."""
-    return Settings()
+    """The settings of this process.
+
+    Raises:
+        SettingsError: a variable has a value that it cannot have; names it.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"BIOICONS_{'_'.join(map(str, one['loc'])).upper()}={one['input']!r}: {one['msg']}"
+            for one in error.errors()
+        )
+        raise SettingsError(f"{wrong}. Change or unset it (README, Install).") from error

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from bioicons_pipeline_tests import s3_servers
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 BUNDLE = Path(
     os.environ.get("BIOICONS_SAMPLE_BUNDLE", REPOSITORY.parent / "shared" / "bioicons-sample.bundle")
@@ -32,6 +34,31 @@ NEEDS = {
     "git": (lambda: shutil.which("git") is not None, "no git on this machine: apt-get install git"),
 }
 
+COSTLY = (
+    *("end_to_end/", "orchestration/", "evaluation/", "studio/", "project/test_wheel.py"),
+    *("cli/test_doctor.py", "dataset/test_memory.py", "store/test_kills.py", "library/test_real_library.py"),
+    *(
+        "library/test_gallery.py",
+        "library/test_pairs.py",
+        "rendering/test_hostile.py",
+        "rendering/test_fuzz.py",
+    ),
+    *("rendering/test_real_icons.py", "rendering/test_sandbox.py", "rendering/test_memory.py"),
+    *("rendering/test_verify.py", "generation/test_vectorize.py", "generation/test_copies.py"),
+    *("generation/test_cutout.py", "generation/test_make.py", "generation/test_sampler.py"),
+    *(
+        "generation/test_grid.py",
+        "training/pretrain/",
+        "training/test_benchmarks.py",
+        "training/test_export.py",
+    ),
+    *("training/test_flux_nano.py", "training/test_loop.py", "training/test_main.py"),
+    *("training/test_pairing.py", "training/test_pieces.py", "training/test_processes.py"),
+    *("training/test_readers.py", "training/test_resume.py", "training/test_run.py"),
+    *("training/test_validation.py", "training/test_optimizers.py", "training/test_base_models.py"),
+)
+"""Places of tests that start whole programs, train, or draw many icons: not in `make test-fast`."""
+
 
 def pytest_configure(config):
     """Tests send Ctrl-C to processes; started in the background, pytest ignores it, and so would they."""
@@ -40,7 +67,11 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Deselect what cannot run here, with a count; in CI nothing is deselected, it fails."""
+    """Mark what is costly; deselect what cannot run here, with a count: in CI it fails instead."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).as_posix().startswith(COSTLY):
+            item.add_marker("costly")
     if IN_CI:
         return
     for marker, (present, advice) in NEEDS.items():
@@ -65,10 +96,39 @@ def pytest_terminal_summary(terminalreporter, config):
 def _no_ambient_settings(monkeypatch, request):
     """No test depends on, or writes to, the settings of whoever runs it."""
     for name in list(os.environ):
-        if name.startswith("BIOICONS_") and name != "BIOICONS_SAMPLE_BUNDLE":
+        if name.startswith(("BIOICONS_", "AWS_")) and name != "BIOICONS_SAMPLE_BUNDLE":
             monkeypatch.delenv(name)
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "DAGSTER_HOME"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def moto_endpoint(tmp_path_factory):
+    """A moto server of this test process."""
+    with s3_servers.moto(tmp_path_factory.mktemp("moto")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def rclone_endpoint(tmp_path_factory):
+    """An rclone server of this test process."""
+    with s3_servers.rclone(tmp_path_factory.mktemp("rclone")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def s3_endpoint(request, monkeypatch) -> str:
+    """moto, or the server that a test asks for by indirect parametrization; boto3 here uses it."""
+    endpoint = request.getfixturevalue(f"{getattr(request, 'param', 'moto')}_endpoint")
+    for name, value in s3_servers.environment(endpoint).items():
+        monkeypatch.setenv(name, value)
+    return endpoint
+
+
+@pytest.fixture
+def s3_root(s3_endpoint) -> str:
+    """A root in a new bucket of that server."""
+    return s3_servers.make_root(s3_endpoint)
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,23 @@
 
 import dagster as dg
 
+from bioicons_pipeline.orchestration import looks
+from bioicons_pipeline.settings import get_settings
+
+TRAINING_TAGS = {
+    "dagster/max_runtime": str(round(get_settings().training_hours * 3600)),  # seconds
+    "dagster/max_retries": "5",  # a killed training goes on from its last checkpoint: another try is cheap
+}
+
 refresh_library = dg.define_asset_job(
     "refresh_library",
     selection=dg.AssetSelection.assets("svg_snapshot"),
     description="Fetch the upstream library and register its categories.",
+)
+observe_upstream = dg.define_asset_job(
+    "observe_upstream",
+    selection=dg.AssetSelection.groups(looks.INPUTS, include_sources=True),
+    description="Look whether upstream, or an input that people edit, has changed; builds nothing.",
 )
 build_datasets = dg.define_asset_job(
     "build_datasets",
@@ -21,22 +34,26 @@ train_category = dg.define_asset_job(
     "train_category",
     selection=dg.AssetSelection.assets("lora_weights", "sample_grid"),
     description="Train the LoRA of one category and draw its sample grid.",
+    tags=TRAINING_TAGS,
 )
 train_library = dg.define_asset_job(
     "train_library",
     selection=dg.AssetSelection.key_prefixes("library")
     - dg.AssetSelection.assets(["library", "evaluation_report"], ["library", "lora_sweep"]),
     description="Library-wide dataset, LoRA and sample grid.",
+    tags=TRAINING_TAGS,
 )
 sweep_category = dg.define_asset_job(
     "sweep_category",
     selection=dg.AssetSelection.assets("lora_sweep"),
     description="Train a category's LoRA over learning rate, steps and rank, and compare.",
+    tags=TRAINING_TAGS,
 )
 sweep_library = dg.define_asset_job(
     "sweep_library",
     selection=dg.AssetSelection.assets(["library", "lora_sweep"]),
     description="The same over the whole library.",
+    tags=TRAINING_TAGS,
 )
 evaluate_category = dg.define_asset_job(
     "evaluate_category",
@@ -50,6 +67,7 @@ evaluate_library = dg.define_asset_job(
 )
 
 ALL_JOBS = [
+    observe_upstream,
     refresh_library,
     build_datasets,
     build_library_dataset,

@@ -20,9 +20,13 @@ import dagster as dg
 from dagster._core.definitions.reconstruct import build_reconstructable_job
 
 from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.orchestration.recovery import HOST_TAG, fail_dead_runs
+from bioicons_pipeline.processes import this_host
 
 _PROGRESS = re.compile(r"^(?P<text>.*?)\s(?P<done>\d+)/(?P<total>\d+)(?P<rest>.*)$", re.DOTALL)
 _POLL_S = 0.5
+NO_RETRIES = {"dagster/max_retries": "0"}
+"""Whoever typed the command starts it again; the daemon could not: it knows no workspace for such a run."""
 
 
 class JobFailedError(BioiconsError):
@@ -122,6 +126,7 @@ def execute(
         JobFailedError: a step failed; the message is what it said.
         KeyboardInterrupt: the user stopped it; the run's processes are gone and the run is canceled.
     """
+    fail_dead_runs(instance)
     mark = uuid.uuid4().hex
     finished = threading.Event()
     watcher = threading.Thread(
@@ -136,7 +141,7 @@ def execute(
             recon,
             instance,
             run_config={**run_config, "loggers": {"console": {"config": {"log_level": "WARNING"}}}},
-            tags={**(tags or {}), "bioicons/launch": mark},
+            tags={**(tags or {}), "bioicons/launch": mark, HOST_TAG: this_host(), **NO_RETRIES},
         ) as result:
             run_id, success = result.run_id, result.success
     except dg.DagsterExecutionInterruptedError as error:
@@ -152,10 +157,15 @@ def execute(
 
 
 def _interrupted(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Whether a step failed because it was told to stop: Ctrl-C reaches the steps before the run."""
-    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
-    for record in records:
-        error = record.event_log_entry.get_dagster_event().step_failure_data.error
+    """Whether it ended because it was told to: Ctrl-C reaches the steps before the run, and a step that was
+    stopped asks for its retry before the run stops too."""
+    kinds = {
+        dg.DagsterEventType.STEP_FAILURE,
+        dg.DagsterEventType.STEP_UP_FOR_RETRY,
+        dg.DagsterEventType.RUN_FAILURE,
+    }
+    for record in instance.get_records_for_run(run_id, of_type=kinds).records:
+        error = getattr(record.event_log_entry.get_dagster_event().event_specific_data, "error", None)
         while error:
             if "DagsterExecutionInterruptedError" in f"{error.cls_name} {error.message}":
                 return True

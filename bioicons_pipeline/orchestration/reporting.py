@@ -16,6 +16,8 @@ import dagster as dg
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.orchestration.stages.base import MissingInputError, Outcome, Progress, input_key
 from bioicons_pipeline.orchestration.stages.gates import BlockedError, check_open
+from bioicons_pipeline.orchestration.stages.gone import WITHDRAWN
+from bioicons_pipeline.processes import this_host
 
 PICTURE_LIMIT = 500_000
 """Bytes of an encoded picture; base64 adds a third."""
@@ -30,6 +32,11 @@ def user_errors() -> Iterator[None]:
         yield
     except BioiconsError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
+
+
+def holder(context: dg.AssetExecutionContext) -> str:
+    """Who holds a lease, for people: the run, and the machine that its step is on."""
+    return f"run {context.run.run_id} on {this_host()}"
 
 
 def progress_log(context: dg.AssetExecutionContext, what: str, every_s: float = 2.0) -> Progress:
@@ -85,6 +92,7 @@ def where(store: Any, outcome: Outcome) -> dict[str, Any]:
         "version": outcome.version_id,
         "path": dg.MetadataValue.path(f"{store.root}/versions/{outcome.version_id}.json"),
         "changed": outcome.changed,
+        **({"withdrawn upstream at": outcome.facts[WITHDRAWN]} if WITHDRAWN in outcome.facts else {}),
     }
 
 

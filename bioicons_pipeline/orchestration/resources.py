@@ -4,20 +4,28 @@ Their values can be overridden in a run's config, which is how `bioicons run --s
 resource holds a secret: literal values are visible in the code-location snapshot.
 """
 
-import sys
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from bioicons_pipeline.errors import BioiconsError
-from bioicons_pipeline.settings import get_settings
+from bioicons_pipeline.orchestration.backends import TrainingBackend, training_backend
+from bioicons_pipeline.processes import end_with_run
+from bioicons_pipeline.settings import BASES, get_settings
 
 if TYPE_CHECKING:
+    from bioicons_pipeline.library.drift import Thresholds
     from bioicons_pipeline.store import Store
     from bioicons_pipeline.training.base_models import BaseModel
-    from bioicons_pipeline.training.request import TrainingRequest
+
+__all__ = [
+    "ArtifactStore",
+    "Base",
+    "RetrainingPolicy",
+    "TrainingBackend",
+    "UpstreamLibrary",
+    "default_resources",
+]
 
 
 class ArtifactStore(dg.ConfigurableResource):
@@ -26,6 +34,10 @@ class ArtifactStore(dg.ConfigurableResource):
     root: str
     cache_dir: str
     work_dir: str
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Every asset and check has this resource, so every step's process comes by here before it works."""
+        end_with_run()
 
     def open(self) -> "Store":
         """The store at `root`."""
@@ -37,6 +49,11 @@ class ArtifactStore(dg.ConfigurableResource):
     def cache(self) -> Path:
         """What can be deleted at any time."""
         return Path(self.cache_dir)
+
+    @property
+    def bases(self) -> Path:
+        """Locally built base models."""
+        return self.cache / BASES
 
     @property
     def work(self) -> Path:
@@ -60,56 +77,24 @@ class Base(dg.ConfigurableResource):
 
     name: str
 
-    def resolve(self, cache: Path) -> "BaseModel":
-        """Find, or build, the base."""
+    def resolve(self, bases: Path) -> "BaseModel":
+        """Find the base, or build it in the folder `bases`."""
         from bioicons_pipeline.training.base_models import resolve_base
 
-        return resolve_base(self.name, cache / "bases")
+        return resolve_base(self.name, bases)
 
 
-class TrainingBackend(dg.ConfigurableResource):
-    """Runs the one training entry in a process of its own, on this machine, through Dagster Pipes."""
+class RetrainingPolicy(dg.ConfigurableResource):
+    """How much must change before a LoRA is trained again."""
 
-    num_processes: int = 1
+    share: float = 0.05
+    icons: int = 10
 
-    def train(self, context: dg.AssetExecutionContext, request: "TrainingRequest") -> tuple[str, dict]:
-        """Train as asked; returns the committed version's id and the trainer's summary.
+    def thresholds(self) -> "Thresholds":
+        """The same, as the library room knows it."""
+        from bioicons_pipeline.library.drift import Thresholds
 
-        Raises:
-            BioiconsError: the trainer said what was wrong, or ended without saying what it committed.
-        """
-        work = Path(request.work_dir)
-        work.mkdir(parents=True, exist_ok=True)
-        error_file = work / f"error-{context.run_id}-{uuid.uuid4().hex[:8]}.txt"
-        command = [
-            *(sys.executable, "-m", "accelerate.commands.launch"),
-            *("--num_processes", str(self.num_processes), "--num_machines", "1"),
-            *("--mixed_precision", "no", "--dynamo_backend", "no"),
-            *("-m", "bioicons_pipeline.training"),
-        ]
-        client = dg.PipesSubprocessClient()
-        try:
-            invocation = client.run(
-                command=command,
-                context=context,
-                extras={"request": request.model_dump(mode="json")},
-                env={"BIOICONS_TRAINING_ERROR_FILE": str(error_file)},
-            )
-        except dg.DagsterExecutionInterruptedError:
-            raise
-        except Exception as error:
-            if error_file.is_file():
-                raise BioiconsError(error_file.read_text(encoding="utf-8").strip()) from error
-            raise
-        finally:
-            error_file.unlink(missing_ok=True)
-        for message in reversed(list(invocation.get_custom_messages())):
-            if isinstance(message, dict) and message.get("version_id"):
-                return str(message["version_id"]), dict(message.get("summary") or {})
-        raise BioiconsError(
-            f"The training of {request.partition} ended without saying what it committed: see the step's "
-            "log, then run it again; it resumes from its last checkpoint."
-        )
+        return Thresholds(share=self.share, icons=self.icons)
 
 
 def default_resources() -> dict[str, dg.ConfigurableResource]:
@@ -130,5 +115,6 @@ def default_resources() -> dict[str, dg.ConfigurableResource]:
             workers=settings.workers or 0,
         ),
         "base": Base(name=settings.base),
-        "training_backend": TrainingBackend(num_processes=settings.training_processes),
+        "retraining": RetrainingPolicy(share=settings.retrain_share, icons=settings.retrain_icons),
+        "training_backend": training_backend(settings),
     }

@@ -33,9 +33,9 @@ def settings(tmp_path, monkeypatch) -> Settings:
 class Place:
     """A data folder with its Dagster history: runs jobs as they are defined, in this process."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, store_root: str | None = None) -> None:
         self.root, self.instance = root, dg.DagsterInstance.ephemeral()
-        self.store = Store(root / "store")
+        self.store = Store(store_root or root / "store")
         # the resources took their values when the definitions were loaded, for whichever test came first
         values = {
             "artifacts": {

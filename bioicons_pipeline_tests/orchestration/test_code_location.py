@@ -1,5 +1,6 @@
 """The front door: what it imports, and the graph that it shows."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -56,16 +57,31 @@ def test_asset_graph(repository):
         for key in graph.get_all_asset_keys()
     }
     assert shape == {
-        "svg_snapshot": ([], None, []),
-        "icon_manifest": (["svg_snapshot"], "category", []),
+        "bioicons_upstream": ([], None, []),
+        "curation_rules": ([], None, []),
+        "licence_preset": ([], None, []),
+        "caption_tables": ([], None, []),
+        "base_model": ([], None, []),
+        "svg_snapshot": (["bioicons_upstream"], None, []),
+        "icon_manifest": (["curation_rules", "licence_preset", "svg_snapshot"], "category", []),
         "rasterized_icons": (["icon_manifest"], "category", []),
-        "icon_captions": (["rasterized_icons"], "category", []),
-        "icon_dataset": (["icon_captions", "rasterized_icons"], "category", []),
-        "lora_weights": (["icon_dataset"], "category", ["gpu"]),
+        "icon_captions": (["caption_tables", "icon_manifest", "rasterized_icons"], "category", []),
+        "icon_dataset": (
+            ["icon_captions", "icon_manifest", "licence_preset", "rasterized_icons"],
+            "category",
+            [],
+        ),
+        "training_plan": (["base_model", "icon_dataset"], "category", []),
+        "lora_weights": (["base_model", "icon_dataset", "training_plan"], "category", ["gpu"]),
         "sample_grid": (["lora_weights"], "category", ["gpu"]),
         "evaluation_report": (["lora_weights", "sample_grid"], "category", ["gpu"]),
-        "library/icon_dataset": (["icon_dataset"], None, []),
-        "library/lora_weights": (["library/icon_dataset"], None, ["gpu"]),
+        "library/icon_dataset": (["icon_dataset", "licence_preset", "svg_snapshot"], None, []),
+        "library/training_plan": (["base_model", "library/icon_dataset"], None, []),
+        "library/lora_weights": (
+            ["base_model", "library/icon_dataset", "library/training_plan"],
+            None,
+            ["gpu"],
+        ),
         "library/sample_grid": (["library/lora_weights"], None, ["gpu"]),
         "lora_sweep": (["icon_dataset"], "category", ["gpu"]),
         "library/lora_sweep": (["library/icon_dataset"], None, ["gpu"]),
@@ -76,6 +92,7 @@ def test_asset_graph(repository):
 def test_jobs_schedules_and_checks(repository):
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
     assert jobs == {
+        "observe_upstream",
         "refresh_library",
         "build_datasets",
         "build_library_dataset",
@@ -87,7 +104,7 @@ def test_jobs_schedules_and_checks(repository):
         "evaluate_library",
     }
     assert {schedule.name: schedule.cron_schedule for schedule in repository.schedule_defs} == {
-        "weekly_refresh": "0 4 * * 1"
+        "observe_upstream_schedule": "0 4 * * 1"
     }
     checks = {key.to_user_string() for key in repository.asset_graph.asset_check_keys}
     assert checks == {
@@ -121,12 +138,96 @@ def test_jobs_schedules_and_checks(repository):
 
 
 def test_every_asset_says_what_it_is_and_has_a_code_version(repository):
-    for spec in repository.asset_graph.assets_defs:
-        for key in spec.keys:
-            assert spec.descriptions_by_key[key], key
-            assert spec.code_versions_by_key[key], key
+    for node in repository.asset_graph.asset_nodes:
+        assert node.description, node.key
+        assert node.code_version or not node.is_materializable, node.key
 
 
 def test_the_executor_is_bound_where_the_ui_uses_it(repository):
     job = repository.get_implicit_job_def_for_assets([dg.AssetKey("lora_weights")])
     assert job.executor_def.name == "gpu_executor"
+
+
+def test_what_the_ui_shows_of_every_asset(repository):
+    """Groups that sort in the order of the flow, owner, kinds; the code version that the stage works by."""
+    from bioicons_pipeline.orchestration import stages
+    from bioicons_pipeline.orchestration.stages.codes import CODE_VERSIONS
+
+    order = ["0_inputs", "1_library", "2_dataset", "3_model", "4_library_wide"]
+    graph = repository.asset_graph
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.group_name in order, key
+        parents = [graph.get(parent).group_name for parent in node.parent_keys]
+        assert all(order.index(parent) <= order.index(node.group_name) for parent in parents), key
+        if node.is_materializable:
+            assert node.owners and node.kinds, key
+            assert node.code_version == CODE_VERSIONS[key.path[-1]], key
+    modules = {"icon_manifest": "manifest", "rasterized_icons": "images", "icon_captions": "captions"}
+    modules |= {"icon_dataset": "dataset", "lora_weights": "weights", "sample_grid": "grid"}
+    modules |= {"evaluation_report": "evaluation", "lora_sweep": "sweep"}
+    for stage, module in modules.items():
+        loaded = importlib.import_module(f"{stages.__name__}.{module}")
+        assert CODE_VERSIONS[stage] == loaded.CODE_VERSION
+
+
+def test_columns_of_the_dataset_and_where_they_come_from():
+    from bioicons_pipeline.dataset.schema import dataset_schema
+    from bioicons_pipeline.library.records import COLUMNS
+    from bioicons_pipeline.orchestration.looks import DATASET_LINEAGE, DATASET_SCHEMA
+
+    assert [column.name for column in DATASET_SCHEMA.columns] == dataset_schema().names
+    assert set(DATASET_LINEAGE.deps_by_column) == set(dataset_schema().names)
+    for sources in DATASET_LINEAGE.deps_by_column.values():
+        assert {source.column_name for source in sources} <= set(COLUMNS)
+
+
+def test_every_step_ends_with_its_run(repository):
+    """The resource that sees to it is required by every asset and every check."""
+    graph = repository.asset_graph
+    assert {key for each in graph.assets_defs for key in each.check_keys} == set(graph.asset_check_keys)
+    for definition in graph.assets_defs:
+        if definition.is_materializable or definition.check_keys:
+            assert "artifacts" in definition.required_resource_keys, definition
+
+
+def test_trainings_have_a_limit_and_are_retried(repository):
+    for job in ("train_category", "train_library", "sweep_category", "sweep_library"):
+        tags = repository.get_job(job).tags
+        assert float(tags["dagster/max_runtime"]) == 48 * 3600 and int(tags["dagster/max_retries"]) >= 3
+    for definition in repository.asset_graph.assets_defs:
+        if definition.keys and definition.is_materializable:
+            assert definition.op.retry_policy and definition.op.retry_policy.max_retries == 2, definition
+
+
+AWS = {
+    "BIOICONS_DEPLOYMENT": "aws",
+    "BIOICONS_STORE_ROOT": "s3://bucket/store",
+    "BIOICONS_ECS_CLUSTER": "lab",
+    "BIOICONS_ECS_TASK_DEFINITION": "trainer",
+    "BIOICONS_ECS_CAPACITY_PROVIDER": "gpu",
+}
+AUTOMATION = """
+import json, sys
+from bioicons_pipeline.definitions import defs
+repository = defs.get_repository_def()
+print(json.dumps({one.name: one.default_status.value for one in
+                  [*repository.schedule_defs, *repository.sensor_defs]}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "runs"),
+    [({}, False), ({"BIOICONS_AUTOMATION": "true"}, True), (AWS, True),
+     (AWS | {"BIOICONS_AUTOMATION": "false"}, False)],
+)  # fmt: skip
+def test_automation_runs_on_aws_and_is_one_setting_away_elsewhere(setting, runs, monkeypatch):
+    for name, value in setting.items():
+        monkeypatch.setenv(name, value)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", AUTOMATION], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == dict.fromkeys(
+        ("observe_upstream_schedule", "watch_edited_inputs", "rebuild_and_retrain"),
+        "RUNNING" if runs else "STOPPED",
+    )

@@ -1,13 +1,16 @@
 """A bad partition is stopped and a good one passes: in a backfill of one run, a manual run, automation."""
 
+from dataclasses import replace
+
 import dagster as dg
+import pandas as pd
 import pytest
 from PIL import Image
 
 from bioicons_pipeline.evaluation.records import png_of
-from bioicons_pipeline.orchestration.stages import images
-from bioicons_pipeline.orchestration.stages.base import CAPTIONS, DATASET, IMAGES
-from bioicons_pipeline.orchestration.stages.gates import BLOCKED
+from bioicons_pipeline.orchestration.stages import captions, dataset, images, manifest
+from bioicons_pipeline.orchestration.stages.base import CAPTIONS, DATASET, IMAGES, MissingInputError
+from bioicons_pipeline.orchestration.stages.gates import BLOCKED, BlockedError
 
 BLANK = png_of(Image.new("RGB", (64, 64), "white"))
 
@@ -35,6 +38,12 @@ def blank_pictures(monkeypatch):
 
 def _fields(result) -> dict:
     return {name: getattr(result, name) for name in result.__dataclass_fields__}
+
+
+def categories_of(place, icons) -> set[str]:
+    """The categories that these icon_ids are of."""
+    frame = pd.concat([manifest.read_manifest(place.store, name) for name in ("Bad", "Good")])
+    return set(frame[frame["icon_id"].isin(list(icons))]["category"])
 
 
 def versions(place, asset: str) -> dict[str, str]:
@@ -87,15 +96,62 @@ def test_what_was_built_before_stays(place, blank_pictures):
     assert place.store.get_ref(DATASET, partition="Good").info["render_size"] == 96
 
 
+def test_an_empty_caption_stops_its_category_alone(place, monkeypatch):
+    real = captions.distinguish
+
+    def distinguish(made, *others):
+        said = real(made, *others)
+        if "Bad" in categories_of(place, said):
+            first = min(said)
+            said[first] = replace(said[first], text=" ", variants=(" ",))
+        return said
+
+    monkeypatch.setattr(captions, "distinguish", distinguish)
+    assert place.run("build_datasets", "Bad", "Good").success
+    assert BLOCKED in place.store.get_ref(CAPTIONS, partition="Bad").info
+    assert place.store.get_ref(DATASET, partition="Bad") is None
+    assert place.store.get_ref(DATASET, partition="Good") is not None
+    later = place.run("build_datasets", "Bad", only=(DATASET,))
+    assert not later.success and place.store.get_ref(DATASET, partition="Bad") is None
+    monkeypatch.setattr(captions, "distinguish", real)
+    assert place.run("build_datasets", "Bad").success
+    assert place.store.get_ref(DATASET, partition="Bad") is not None
+
+
+def test_the_library_goes_on_without_a_stopped_category_and_says_so(place, blank_pictures):
+    assert place.run("build_datasets", "Bad", "Good").success
+    result = place.run("build_library_dataset")
+    assert result.success
+    whole = place.store.get_ref(DATASET)
+    assert whole.info["categories"] == {"Good": 4}
+    (event,) = result.get_asset_materialization_events()
+    assert event.materialization.metadata["left out"].value == "Bad"
+    blank_pictures[0] = False
+    assert place.run("build_datasets", "Bad").success and place.run("build_library_dataset").success
+    assert place.store.get_ref(DATASET).info["categories"] == {"Bad": 4, "Good": 4}
+    blank_pictures[0] = True  # what was built before stays in its category, and out of the library
+    assert place.run("build_datasets", "Bad", "Good", render_size=96).success
+    assert place.store.get_ref(DATASET, partition="Bad") is not None
+    assert place.run("build_library_dataset").success
+    assert place.store.get_ref(DATASET).info["categories"] == {"Good": 4}
+
+
+def test_a_library_of_stopped_categories_alone_is_refused(place, blank_pictures):
+    assert not place.run("build_datasets", "Bad").success
+    with pytest.raises(BlockedError, match="Every category is stopped"):
+        dataset.build_library(place.store, ["Bad"], "attribution")
+    with pytest.raises(MissingInputError):  # one that was never made is no stopped one
+        dataset.build_library(place.store, ["Bad", "Good"], "attribution")
+
+
 def test_under_automation(place, blank_pictures):
-    """Eager conditions on the real assets, evaluated and run partition by partition as the daemon does."""
+    """The assets' own conditions, evaluated and run partition by partition as the daemon does."""
     from bioicons_pipeline.definitions import defs
     from bioicons_pipeline.orchestration.assets import ALL_ASSETS
 
-    eager = dg.AutomationCondition.eager()
-    automated = [asset.map_asset_specs(lambda spec: spec.replace_attributes(automation_condition=eager))
-                 for asset in ALL_ASSETS]  # fmt: skip
-    watched = dg.Definitions(assets=automated, resources=defs.resources)
+    watched = dg.Definitions(assets=ALL_ASSETS, resources=defs.resources)
+    place.instance = dg.DagsterInstance.ephemeral()  # without history: the manifests are news to it
+    place.instance.add_dynamic_partitions("category", ["Bad", "Good"])
     names = ("rasterized_icons", CAPTIONS, DATASET)
     cursor = dg.evaluate_automation_conditions(watched, place.instance).cursor  # nothing is new yet
     assert place.run("build_datasets", "Bad", "Good", only=("icon_manifest",)).success

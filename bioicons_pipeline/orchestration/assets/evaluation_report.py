@@ -7,7 +7,9 @@ from pydantic import Field
 
 from bioicons_pipeline.orchestration.assets.lora_weights import library_lora_weights, lora_weights
 from bioicons_pipeline.orchestration.assets.sample_grid import library_sample_grid, sample_grid
+from bioicons_pipeline.orchestration.conditions import follows
 from bioicons_pipeline.orchestration.executors import GPU_POOL
+from bioicons_pipeline.orchestration.looks import LIBRARY_WIDE, MODEL, looks
 from bioicons_pipeline.orchestration.partitions import CATEGORIES
 from bioicons_pipeline.orchestration.reporting import phase_log, picture, user_errors, where
 from bioicons_pipeline.orchestration.resources import ArtifactStore, Base
@@ -38,7 +40,7 @@ def _evaluate(
     sampling = {"steps": config.steps} if config.steps else {}
     plan = evaluation.Plan(category, config.count, config.seed, sampling, config.embeddings)
     with user_errors():
-        model = base.resolve(artifacts.cache)
+        model = base.resolve(artifacts.bases)
         outcome = evaluation.report(
             Stock(store, artifacts.cache), artifacts.work, model, plan, phase_log(context)
         )
@@ -52,11 +54,12 @@ def _evaluate(
 
 @dg.asset(
     partitions_def=CATEGORIES,
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
     deps=[lora_weights, sample_grid],
+    automation_condition=follows(),
     pool=GPU_POOL,
-    group_name="model",
     kinds={"html", "json"},
-    code_version="1",
+    **looks("evaluation_report", MODEL),
 )
 def evaluation_report(
     context: dg.AssetExecutionContext, config: EvaluationRun, artifacts: ArtifactStore, base: Base
@@ -68,10 +71,10 @@ def evaluation_report(
 @dg.asset(
     key=["library", "evaluation_report"],
     deps=[library_lora_weights, library_sample_grid],
+    automation_condition=follows(),
     pool=GPU_POOL,
-    group_name="library_wide",
     kinds={"html", "json"},
-    code_version="1",
+    **looks("evaluation_report", LIBRARY_WIDE),
 )
 def library_evaluation_report(
     context: dg.AssetExecutionContext, config: EvaluationRun, artifacts: ArtifactStore, base: Base

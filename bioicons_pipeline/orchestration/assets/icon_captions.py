@@ -4,7 +4,11 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from bioicons_pipeline.orchestration.assets.icon_manifest import icon_manifest
+from bioicons_pipeline.orchestration.assets.inputs import caption_tables
 from bioicons_pipeline.orchestration.assets.rasterized_icons import rasterized_icons
+from bioicons_pipeline.orchestration.conditions import follows
+from bioicons_pipeline.orchestration.looks import DATASET, looks
 from bioicons_pipeline.orchestration.partitions import CATEGORIES
 from bioicons_pipeline.orchestration.reporting import Event, each_category, emit, where
 from bioicons_pipeline.orchestration.resources import ArtifactStore
@@ -12,18 +16,21 @@ from bioicons_pipeline.orchestration.resources import ArtifactStore
 
 @dg.asset(
     partitions_def=CATEGORIES,
-    deps=[rasterized_icons],
+    deps=[icon_manifest, rasterized_icons, caption_tables],
     backfill_policy=dg.BackfillPolicy.single_run(),
-    group_name="dataset",
+    automation_condition=follows(),
     kinds={"text", "json"},
-    code_version="1",
+    **looks("icon_captions", DATASET),
 )
 def icon_captions(context: dg.AssetExecutionContext, artifacts: ArtifactStore) -> Iterator[Event]:
     """Several captions an icon, from its name, its measured colours and its author's style."""
-    from bioicons_pipeline.orchestration.stages import captions
+    from bioicons_pipeline.orchestration.stages import captions, gone
 
     store = artifacts.open()
-    outcomes, stopped = each_category(context, lambda category: captions.caption(store, category))
+    outcomes, stopped = each_category(
+        context,
+        lambda category: gone.kept(store, captions.CAPTIONS, category) or captions.caption(store, category),
+    )
     metadata = {}
     for category, outcome in outcomes.items():
         metadata[category] = {

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from bioicons_pipeline.library.records import COLUMNS
+from bioicons_pipeline.orchestration.assets.inputs import curation_rules, licence_preset
 from bioicons_pipeline.orchestration.assets.svg_snapshot import svg_snapshot
+from bioicons_pipeline.orchestration.conditions import follows
+from bioicons_pipeline.orchestration.looks import LIBRARY, MANIFEST_SCHEMA, looks, upstream_link
 from bioicons_pipeline.orchestration.partitions import CATEGORIES, register
 from bioicons_pipeline.orchestration.reporting import (
     Event,
@@ -20,16 +22,12 @@ from bioicons_pipeline.orchestration.resources import ArtifactStore, UpstreamLib
 
 @dg.asset(
     partitions_def=CATEGORIES,
-    deps=[svg_snapshot],
+    deps=[svg_snapshot, curation_rules, licence_preset],
     backfill_policy=dg.BackfillPolicy.single_run(),
-    group_name="library",
+    automation_condition=follows(new_partitions=True),
     kinds={"pandas", "parquet"},
-    code_version="1",
-    metadata={
-        "dagster/column_schema": dg.TableSchema(
-            [dg.TableColumn(name, column.dtype, column.description) for name, column in COLUMNS.items()]
-        )
-    },
+    **looks("icon_manifest", LIBRARY),
+    metadata={"dagster/column_schema": MANIFEST_SCHEMA},
 )
 def icon_manifest(
     context: dg.AssetExecutionContext, artifacts: ArtifactStore, upstream: UpstreamLibrary
@@ -59,7 +57,7 @@ def icon_manifest(
             "licence mix": counts_table(outcome.facts["licence_mix"], "SPDX"),
             "left out": counts_table(outcome.facts["left_out"], "reason"),
             "authors": counts_table(outcome.facts["authors"], "author"),
-            "upstream commit": outcome.facts["commit"],
+            "upstream commit": upstream_link(outcome.facts["commit"], outcome.facts["source_url"]),
             "curation notes": len(manifest.notes(store)),
             **where(store, outcome),
         }

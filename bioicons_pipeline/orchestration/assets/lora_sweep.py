@@ -8,8 +8,9 @@ from pydantic import Field
 
 from bioicons_pipeline.orchestration.assets.icon_dataset import icon_dataset, library_icon_dataset
 from bioicons_pipeline.orchestration.executors import GPU_POOL
+from bioicons_pipeline.orchestration.looks import LIBRARY_WIDE, MODEL, looks
 from bioicons_pipeline.orchestration.partitions import CATEGORIES
-from bioicons_pipeline.orchestration.reporting import picture, user_errors, where
+from bioicons_pipeline.orchestration.reporting import holder, picture, user_errors, where
 from bioicons_pipeline.orchestration.resources import ArtifactStore, Base, TrainingBackend
 
 
@@ -38,7 +39,7 @@ def _sweep(
 
     store = artifacts.open()
     with user_errors():
-        model = base.resolve(artifacts.cache)
+        model = base.resolve(artifacts.bases)
         chosen = config.model_dump(include={"preset", "seed", "overrides"})
         plan = sweep.plan(
             store,
@@ -48,14 +49,17 @@ def _sweep(
             sweep.Axes(tuple(config.learning_rates), tuple(config.steps), tuple(config.ranks)),
             base_argument=base.name,
             work_dir=artifacts.work,
-            cache_dir=artifacts.cache / "bases",
+            cache_dir=artifacts.bases,
         )
-        rows = []
-        for number, (name, request) in enumerate(plan.requests.items()):
-            context.log.info(f"trainings {number}/{len(plan.requests)}: {name}")
-            version_id, summary = backend.train(context, request)
-            rows.append(sweep.row_of(store, name, request, version_id, summary["seconds"]))
-        outcome = plan.done or sweep.finish(store, category, model, plan, rows)
+        outcome = plan.done
+        if outcome is None:
+            rows = []
+            with weights.lease(store, sweep.SWEEP, category, model, holder(context)) as lease:
+                for number, (name, request) in enumerate(plan.requests.items()):
+                    context.log.info(f"trainings {number}/{len(plan.requests)}: {name}")
+                    version_id, summary = backend.train(context, request, lease)
+                    rows.append(sweep.row_of(store, name, request, version_id, summary["seconds"]))
+                outcome = sweep.finish(store, category, model, plan, rows, lease.check)
     files = {name: sweep.read(store, outcome, name) for name in (sweep.TABLE, sweep.PICTURE)}
     return dg.MaterializeResult(
         data_version=dg.DataVersion(outcome.version_id),
@@ -71,11 +75,11 @@ def _sweep(
 
 @dg.asset(
     partitions_def=CATEGORIES,
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
     deps=[icon_dataset],
     pool=GPU_POOL,
-    group_name="model",
     kinds={"pytorch", "huggingface"},
-    code_version="1",
+    **looks("lora_sweep", MODEL),
 )
 def lora_sweep(
     context: dg.AssetExecutionContext,
@@ -92,9 +96,8 @@ def lora_sweep(
     key=["library", "lora_sweep"],
     deps=[library_icon_dataset],
     pool=GPU_POOL,
-    group_name="library_wide",
     kinds={"pytorch", "huggingface"},
-    code_version="1",
+    **looks("lora_sweep", LIBRARY_WIDE),
 )
 def library_lora_sweep(
     context: dg.AssetExecutionContext,

@@ -7,9 +7,17 @@ import dagster as dg
 from pydantic import Field
 
 from bioicons_pipeline.orchestration.assets.icon_dataset import icon_dataset, library_icon_dataset
+from bioicons_pipeline.orchestration.assets.inputs import base_model
+from bioicons_pipeline.orchestration.assets.training_plan import library_training_plan, training_plan
+from bioicons_pipeline.orchestration.conditions import (
+    AUTOMATION_TAG,
+    at_most_weekly,
+    follows_when_all_is_settled,
+)
 from bioicons_pipeline.orchestration.executors import GPU_POOL
+from bioicons_pipeline.orchestration.looks import LIBRARY_WIDE, MODEL, looks, upstream_link
 from bioicons_pipeline.orchestration.partitions import CATEGORIES
-from bioicons_pipeline.orchestration.reporting import picture, user_errors, where
+from bioicons_pipeline.orchestration.reporting import holder, picture, user_errors, where
 from bioicons_pipeline.orchestration.resources import ArtifactStore, Base, TrainingBackend
 from bioicons_pipeline.training.files import CURVE_NAME, VALIDATION_NAME
 
@@ -26,6 +34,23 @@ class TrainingRun(dg.Config):
     force: bool = Field(default=False, description="Train even if nothing changed since the last time.")
 
 
+def _plan(
+    store: Any, category: str | None, model: Any, config: TrainingRun, artifacts: ArtifactStore, base: Base
+) -> Any:
+    from bioicons_pipeline.orchestration.stages import weights
+
+    return weights.plan(
+        store,
+        category,
+        model,
+        weights.training_config(model, config.model_dump(exclude={"force"})),
+        base_argument=base.name,
+        work_dir=artifacts.work,
+        cache_dir=artifacts.bases,
+        force=config.force,
+    )
+
+
 def _train(
     context: dg.AssetExecutionContext,
     category: str | None,
@@ -34,28 +59,23 @@ def _train(
     base: Base,
     backend: TrainingBackend,
 ) -> dg.MaterializeResult:
-    from bioicons_pipeline.orchestration.stages import weights
+    from bioicons_pipeline.orchestration.stages import training_plan, weights
 
     store = artifacts.open()
     summary: dict[str, Any] = {}
     with user_errors():
-        model = base.resolve(artifacts.cache)
-        chosen = weights.training_config(model, config.model_dump(exclude={"force"}))
-        plan = weights.plan(
-            store,
-            category,
-            model,
-            chosen,
-            base_argument=base.name,
-            work_dir=artifacts.work,
-            cache_dir=artifacts.cache / "bases",
-            force=config.force,
+        model = base.resolve(artifacts.bases)
+        # A person trains whenever they want; what automation asks for too much trains nothing.
+        done = AUTOMATION_TAG in context.run.tags and training_plan.standing(
+            store, category, weights.ref_name(model)
         )
-        if plan.done:
-            outcome = plan.done
-        else:
-            version_id, summary = backend.train(context, plan.request)
-            outcome = weights.accept(store, plan, model, category, version_id)
+        plan = None if done else _plan(store, category, model, config, artifacts, base)
+        outcome = done or (plan.done if plan else None)
+        if outcome is None:
+            assert plan is not None and plan.request is not None
+            with weights.lease(store, weights.WEIGHTS, category, model, holder(context)) as lease:
+                version_id, summary = backend.train(context, plan.request, lease)
+                outcome = weights.accept(store, plan, model, category, version_id, lease.check)
     facts = outcome.facts
     metadata: dict[str, Any] = {"status": facts["status"], "base": model.name, **where(store, outcome)}
     if facts["status"] == "trained":
@@ -71,7 +91,7 @@ def _train(
             "steps": facts["steps"],
             "icons": facts["icons"],
             "licence mix": json.dumps(facts["licence_mix"]),
-            "upstream commit": facts["upstream_commit"],
+            "upstream commit": upstream_link(facts["upstream_commit"], facts["upstream_source"]),
             "dataset version": facts["dataset_version"],
             **{key: value for key, value in summary.items() if isinstance(value, int | float | str)},
         }
@@ -82,11 +102,12 @@ def _train(
 
 @dg.asset(
     partitions_def=CATEGORIES,
-    deps=[icon_dataset],
+    deps=[icon_dataset, training_plan, base_model],
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
+    automation_condition=follows_when_all_is_settled("training_plan"),
     pool=GPU_POOL,
-    group_name="model",
     kinds={"pytorch", "huggingface"},
-    code_version="1",
+    **looks("lora_weights", MODEL),
 )
 def lora_weights(
     context: dg.AssetExecutionContext,
@@ -101,11 +122,11 @@ def lora_weights(
 
 @dg.asset(
     key=["library", "lora_weights"],
-    deps=[library_icon_dataset],
+    deps=[library_icon_dataset, library_training_plan, base_model],
+    automation_condition=at_most_weekly(follows_when_all_is_settled(["library", "training_plan"])),
     pool=GPU_POOL,
-    group_name="library_wide",
     kinds={"pytorch", "huggingface"},
-    code_version="1",
+    **looks("lora_weights", LIBRARY_WIDE),
 )
 def library_lora_weights(
     context: dg.AssetExecutionContext,

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import dagster as dg
 
 from bioicons_pipeline.orchestration.assets.icon_manifest import icon_manifest
+from bioicons_pipeline.orchestration.conditions import follows
+from bioicons_pipeline.orchestration.looks import DATASET, looks
 from bioicons_pipeline.orchestration.partitions import CATEGORIES
 from bioicons_pipeline.orchestration.reporting import Event, each_category, emit, picture, progress_log, where
 from bioicons_pipeline.orchestration.resources import ArtifactStore, UpstreamLibrary
@@ -14,26 +16,29 @@ from bioicons_pipeline.orchestration.resources import ArtifactStore, UpstreamLib
     partitions_def=CATEGORIES,
     deps=[icon_manifest],
     backfill_policy=dg.BackfillPolicy.single_run(),
-    group_name="dataset",
+    automation_condition=follows(),
     kinds={"svg", "png"},
-    code_version="1",
+    **looks("rasterized_icons", DATASET),
 )
 def rasterized_icons(
     context: dg.AssetExecutionContext, artifacts: ArtifactStore, upstream: UpstreamLibrary
 ) -> Iterator[Event]:
     """The picture of each included icon: cropped, padded to a square, on white; alpha beside it."""
-    from bioicons_pipeline.orchestration.stages import images
+    from bioicons_pipeline.orchestration.stages import gone, images
 
     store = artifacts.open()
     outcomes, stopped = each_category(
         context,
-        lambda category: images.rasterize(
-            store,
-            category,
-            upstream.render_size,
-            artifacts.cache,
-            workers=upstream.workers or None,
-            progress=progress_log(context, f"{category}: icons rendered"),
+        lambda category: (
+            gone.kept(store, images.IMAGES, category)
+            or images.rasterize(
+                store,
+                category,
+                upstream.render_size,
+                artifacts.cache,
+                workers=upstream.workers or None,
+                progress=progress_log(context, f"{category}: icons rendered"),
+            )
         ),
     )
     metadata = {}

@@ -6,7 +6,9 @@ import dagster as dg
 from pydantic import Field
 
 from bioicons_pipeline.orchestration.assets.lora_weights import library_lora_weights, lora_weights
+from bioicons_pipeline.orchestration.conditions import follows
 from bioicons_pipeline.orchestration.executors import GPU_POOL
+from bioicons_pipeline.orchestration.looks import LIBRARY_WIDE, MODEL, looks
 from bioicons_pipeline.orchestration.partitions import CATEGORIES
 from bioicons_pipeline.orchestration.reporting import picture, progress_log, user_errors, where
 from bioicons_pipeline.orchestration.resources import ArtifactStore, Base
@@ -32,7 +34,7 @@ def _draw(
 
     store = artifacts.open()
     with user_errors():
-        model = base.resolve(artifacts.cache)
+        model = base.resolve(artifacts.bases)
         outcome = grid.draw(
             store,
             category,
@@ -54,11 +56,12 @@ def _draw(
 
 @dg.asset(
     partitions_def=CATEGORIES,
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
     deps=[lora_weights],
+    automation_condition=follows(),
     pool=GPU_POOL,
-    group_name="model",
     kinds={"diffusers", "png"},
-    code_version="1",
+    **looks("sample_grid", MODEL),
 )
 def sample_grid(
     context: dg.AssetExecutionContext, config: SamplingRun, artifacts: ArtifactStore, base: Base
@@ -70,10 +73,10 @@ def sample_grid(
 @dg.asset(
     key=["library", "sample_grid"],
     deps=[library_lora_weights],
+    automation_condition=follows(),
     pool=GPU_POOL,
-    group_name="library_wide",
     kinds={"diffusers", "png"},
-    code_version="1",
+    **looks("sample_grid", LIBRARY_WIDE),
 )
 def library_sample_grid(
     context: dg.AssetExecutionContext, config: SamplingRun, artifacts: ArtifactStore, base: Base

@@ -2,12 +2,20 @@
 
 import dagster as dg
 
+from bioicons_pipeline.orchestration.assets.inputs import bioicons_upstream
+from bioicons_pipeline.orchestration.conditions import follows
+from bioicons_pipeline.orchestration.looks import LIBRARY, looks, upstream_link
 from bioicons_pipeline.orchestration.partitions import register
 from bioicons_pipeline.orchestration.reporting import counts_table, progress_log, user_errors, where
 from bioicons_pipeline.orchestration.resources import ArtifactStore, UpstreamLibrary
 
 
-@dg.asset(group_name="library", kinds={"git", "svg"}, code_version="1")
+@dg.asset(
+    deps=[bioicons_upstream],
+    automation_condition=follows(),
+    kinds={"git", "svg"},
+    **looks("svg_snapshot", LIBRARY),
+)
 def svg_snapshot(
     context: dg.AssetExecutionContext, artifacts: ArtifactStore, upstream: UpstreamLibrary
 ) -> dg.MaterializeResult:
@@ -29,7 +37,8 @@ def svg_snapshot(
         data_version=dg.DataVersion(outcome.version_id),
         metadata={
             "icons": facts["icons"],
-            "upstream commit": facts["commit"],
+            "commit": facts["commit"],
+            "upstream commit": upstream_link(facts["commit"], facts["source_url"]),
             "committed at": str(facts["committed_at"]),
             "source": facts["source_url"],
             "categories": counts_table(facts["icons_by_category"], "category"),

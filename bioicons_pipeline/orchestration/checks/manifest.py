@@ -71,7 +71,7 @@ def no_adapter_is_out_of_date(artifacts: ArtifactStore, base: Base) -> dg.AssetC
     from bioicons_pipeline.orchestration.stages.withdrawn import out_of_date
     from bioicons_pipeline.training.base_models import REGISTRY
 
-    folder = () if base.name in REGISTRY else (ref_name(base.resolve(artifacts.cache)),)
+    folder = () if base.name in REGISTRY else (ref_name(base.resolve(artifacts.bases)),)
     found = out_of_date(artifacts.open(), folder)
     return dg.AssetCheckResult(
         passed=not found, severity=dg.AssetCheckSeverity.WARN, metadata={"out of date": found}

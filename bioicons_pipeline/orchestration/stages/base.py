@@ -17,6 +17,8 @@ from bioicons_pipeline.orchestration.stages.gates import check_open, is_blocked,
 from bioicons_pipeline.store import BlobRef, Ref, Store, Version
 
 Progress = Callable[[int, int], None]
+Guard = Callable[[], None]
+"""Raises where this process may not publish any more, see `store.leases`."""
 SNAPSHOT = "svg_snapshot"
 MANIFEST = "icon_manifest"
 IMAGES = "rasterized_icons"
@@ -79,11 +81,8 @@ def unchanged(
     ref = store.get_ref(asset, partition=partition, base=base)
     if ref is None or (ref.info or {}).get("input_key") != key or is_blocked(ref.info):
         return None
-    try:
-        store.version(ref.version_id)
-    except BioiconsError:  # pruned or damaged: compute it again
-        return None
-    return ref
+    # what lacks a blob (pruned, or lost from outside) is computed again, which writes that blob anew
+    return ref if store.intact(ref.version_id) else None
 
 
 def publish(
@@ -94,8 +93,9 @@ def publish(
     *,
     partition: str | None = None,
     base: str | None = None,
+    guard: Guard | None = None,
 ) -> Outcome:
-    """Commit `files` (or take a committed version) and point the ref of `asset` at it.
+    """Commit `files` (or take a committed version) and point the ref of `asset` at it, if `guard` lets it.
 
     When the content is what the ref already shows, everything in its info but `input_key` and what gates
     say stays: it tells when this content first appeared.
@@ -107,5 +107,7 @@ def publish(
     if before is not None and not changed:
         facts |= without_gate(before.info) | {"input_key": info["input_key"]}
     if changed or before is None or before.info != facts:
-        store.set_ref(asset, version.id, partition=partition, base=base, info=facts)
+        store.set_ref(asset, version.id, partition=partition, base=base, info=facts, guard=guard)
+    elif guard:
+        guard()
     return Outcome(version.id, changed, facts)

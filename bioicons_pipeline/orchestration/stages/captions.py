@@ -26,11 +26,12 @@ from bioicons_pipeline.orchestration.stages.base import (
     to_json,
     unchanged,
 )
+from bioicons_pipeline.orchestration.stages.codes import CODE_VERSIONS
 from bioicons_pipeline.orchestration.stages.gates import blocking
 from bioicons_pipeline.orchestration.stages.manifest import read_manifest
 from bioicons_pipeline.store import Store
 
-CODE_VERSION = "4"
+CODE_VERSION = CODE_VERSIONS[CAPTIONS]
 BLOCKING = ("empty",)
 """Kinds of findings that stop a category; the others are for a person to look at."""
 

@@ -32,11 +32,12 @@ from bioicons_pipeline.orchestration.stages.base import (
     require_ref,
     unchanged,
 )
-from bioicons_pipeline.orchestration.stages.gates import BlockedError
+from bioicons_pipeline.orchestration.stages.codes import CODE_VERSIONS
+from bioicons_pipeline.orchestration.stages.gates import BlockedError, check_open
 from bioicons_pipeline.orchestration.stages.manifest import read_manifest
 from bioicons_pipeline.store import BlobRef, Ref, Store, Version
 
-CODE_VERSION = "3"
+CODE_VERSION = CODE_VERSIONS[DATASET]
 _Written = tuple[dict, Version]
 LIBRARY_PARTITION = None
 """Refs of library-wide twins have no partition: the store files them under `__all__`."""
@@ -157,17 +158,24 @@ def build(store: Store, category: str, preset: str, *, progress: Progress | None
 
 
 def build_library(store: Store, categories: list[str], preset: str) -> Outcome:
-    """The library-wide dataset: the shards of all `categories`, one card over them.
+    """The library-wide dataset: the shards of `categories`, one card over them.
+
+    A category that a gate has stopped is left out until it is mended, and the fact `left_out` says why: its
+    last good dataset may hold an icon that was withdrawn since.
 
     Raises:
         MissingInputError: a category has no dataset yet.
+        BlockedError: all of them are stopped.
     """
-    refs = {category: require_ref(store, DATASET, category) for category in categories}
+    stopped = {category: reason for category in categories if (reason := _stopped(store, category))}
+    if categories and len(stopped) == len(categories):
+        raise BlockedError(f"Every category is stopped. {next(iter(stopped.values()))}")
+    refs = {name: require_ref(store, DATASET, name) for name in categories if name not in stopped}
     key = input_key(
         code=CODE_VERSION, preset=preset, datasets={name: ref.version_id for name, ref in refs.items()}
     )
     if done := unchanged(store, DATASET, key, partition=LIBRARY_PARTITION):
-        return Outcome(done.version_id, False, done.info or {})
+        return Outcome(done.version_id, False, {**(done.info or {}), "left_out": stopped})
     files: dict[str, bytes | Path | BlobRef] = {}
     frames = []
     for category, ref in refs.items():
@@ -190,7 +198,20 @@ def build_library(store: Store, categories: list[str], preset: str) -> Outcome:
 
         facts, version = _kept(store.get_ref(DATASET, partition=LIBRARY_PARTITION), info, write)
     _check(store, version, "the library")
-    return publish(store, DATASET, version, {**facts, "input_key": key}, partition=LIBRARY_PARTITION)
+    facts = {**facts, "input_key": key}
+    outcome = publish(store, DATASET, version, facts, partition=LIBRARY_PARTITION)
+    return replace(outcome, facts={**outcome.facts, "left_out": stopped})
+
+
+def _stopped(store: Store, category: str) -> str | None:
+    """What a gate says of the inputs of a category's dataset; None where they are open or not there yet."""
+    for asset in (MANIFEST, IMAGES, CAPTIONS):
+        ref = store.get_ref(asset, partition=category)
+        try:
+            check_open(asset, category, ref.info if ref else None)
+        except BlockedError as error:
+            return str(error)
+    return None
 
 
 def _check(store: Store, version: Version, name: str) -> None:

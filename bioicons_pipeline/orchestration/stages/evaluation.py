@@ -27,13 +27,14 @@ from bioicons_pipeline.orchestration.stages.base import (
     to_json,
     unchanged,
 )
+from bioicons_pipeline.orchestration.stages.codes import CODE_VERSIONS
 from bioicons_pipeline.orchestration.stages.grid import sampling_settings
 from bioicons_pipeline.orchestration.stages.weights import ref_name
 from bioicons_pipeline.orchestration.workshop import LIBRARY, Stock, named_adapter
 from bioicons_pipeline.store import Store
 from bioicons_pipeline.training.base_models import BaseModel
 
-CODE_VERSION = "1"
+CODE_VERSION = CODE_VERSIONS[EVALUATION]
 NOT_EVALUATED = "not_evaluated.json"
 PAGE, DATA = "report.html", "report.json"
 SEVERE = ("heldout_loss", "copies")

@@ -28,12 +28,13 @@ from bioicons_pipeline.orchestration.stages.base import (
     to_json,
     unchanged,
 )
+from bioicons_pipeline.orchestration.stages.codes import CODE_VERSIONS
 from bioicons_pipeline.orchestration.stages.weights import NOT_TRAINED, ref_name
 from bioicons_pipeline.store import Store
 from bioicons_pipeline.training.base_models import BaseModel
 from bioicons_pipeline.training.files import WEIGHTS_NAME
 
-CODE_VERSION = "2"
+CODE_VERSION = CODE_VERSIONS[GRID]
 REAL_ROWS = 5
 
 

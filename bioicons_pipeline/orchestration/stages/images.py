@@ -19,13 +19,14 @@ from bioicons_pipeline.orchestration.stages.base import (
     to_json,
     unchanged,
 )
+from bioicons_pipeline.orchestration.stages.codes import CODE_VERSIONS
 from bioicons_pipeline.orchestration.stages.gates import blocking
 from bioicons_pipeline.orchestration.stages.manifest import read_manifest
 from bioicons_pipeline.rendering import RenderCache, RenderSettings, probe_many, render_many
 from bioicons_pipeline.rendering.findings import picture_faults, renderer_differences
 from bioicons_pipeline.store import Store
 
-CODE_VERSION = "2"
+CODE_VERSION = CODE_VERSIONS[IMAGES]
 
 
 def rasterize(

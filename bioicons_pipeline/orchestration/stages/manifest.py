@@ -21,6 +21,7 @@ from bioicons_pipeline.library.measures import measure_all
 from bioicons_pipeline.library.pairs import Pairs
 from bioicons_pipeline.library.records import IconSource, Probe
 from bioicons_pipeline.library.schema import validate_manifest
+from bioicons_pipeline.orchestration.stages import gone
 from bioicons_pipeline.orchestration.stages.base import (
     CAPTIONS,
     MANIFEST,
@@ -33,10 +34,11 @@ from bioicons_pipeline.orchestration.stages.base import (
     require_ref,
     unchanged,
 )
+from bioicons_pipeline.orchestration.stages.codes import CODE_VERSIONS
 from bioicons_pipeline.rendering import PROBE, RenderCache, probe_many
 from bioicons_pipeline.store import Store, StoreError, Version
 
-CODE_VERSION = "2"
+CODE_VERSION = CODE_VERSIONS[MANIFEST]
 LIBRARY = "library_manifest"
 
 
@@ -159,22 +161,25 @@ def manifests(
 ) -> dict[str, Outcome]:
     """The manifest of each of `categories`; see `library_manifest` for the other arguments.
 
-    A category that the snapshot does not have any more gets an empty manifest: its icons were withdrawn.
+    A category that has no icon any more keeps its last manifest, marked as withdrawn: what was built from it
+    stays readable, and nothing below it is built again. The library's own manifest has none of its icons.
     """
     frame, key = library_manifest(store, licence_preset=licence_preset, **how)  # type: ignore[arg-type]
     snapshot = require_ref(store, SNAPSHOT, None).info or {}
     outcomes = {}
     for category in categories:
         mine = frame[frame["category"] == category].sort_values("source_path")
+        if mine.empty and (before := store.get_ref(MANIFEST, partition=category)):
+            outcomes[category] = gone.mark(store, category, before, snapshot)
+            continue
         info = {
             **_facts(mine),
             "licence_preset": licence_preset,
             **{name: snapshot.get(name) for name in ("commit", "committed_at", "source_url")},
             "input_key": key,
         }
-        outcomes[category] = publish(
-            store, MANIFEST, {"manifest.parquet": to_parquet(mine)}, info, partition=category
-        )
+        outcome = publish(store, MANIFEST, {"manifest.parquet": to_parquet(mine)}, info, partition=category)
+        outcomes[category] = gone.unmark(store, category, outcome)
     return outcomes
 
 

@@ -29,6 +29,11 @@ def starter_library() -> Path:
     return Path(__file__).resolve().parents[2] / "starter_library"
 
 
+def location_of(source: str) -> str:
+    """Where the library that a setting or an option names is: itself, but for the packaged one's name."""
+    return str(starter_library()) if source == STARTER else source
+
+
 def icons_by_category(paths: list[str]) -> dict[str, int]:
     """Icons per scientific category, read off their paths."""
     return dict(sorted(Counter(path_facts(path).category for path in paths).items()))
@@ -51,7 +56,7 @@ def snapshot(
     Raises:
         SourceError, LayoutError: from the library room, one sentence each.
     """
-    location = str(starter_library()) if source == STARTER else source
+    location = location_of(source)
     tree = upstream.fetch(location, ref, cache_dir / "git", progress=progress)
     paths = [entry.path for entry in tree.entries]
     svgs = [path for path in paths if path.lower().endswith(".svg")]

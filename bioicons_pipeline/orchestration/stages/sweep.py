@@ -19,6 +19,7 @@ from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.orchestration.stages import weights
 from bioicons_pipeline.orchestration.stages.base import (
     DATASET,
+    Guard,
     Outcome,
     input_key,
     publish,
@@ -26,6 +27,7 @@ from bioicons_pipeline.orchestration.stages.base import (
     to_json,
     unchanged,
 )
+from bioicons_pipeline.orchestration.stages.codes import CODE_VERSIONS
 from bioicons_pipeline.store import BlobRef, Store
 from bioicons_pipeline.training.base_models import BaseModel
 from bioicons_pipeline.training.config import TrainingConfig, parse_config
@@ -34,7 +36,7 @@ from bioicons_pipeline.training.request import TrainingRequest
 
 SWEEP = "lora_sweep"
 TABLE, PICTURE = "sweep.json", "grid.png"
-CODE_VERSION = "1"
+CODE_VERSION = CODE_VERSIONS[SWEEP]
 MOST = 48
 """Trainings of one sweep: more is most often a slip of the comma."""
 COLUMNS = (
@@ -167,7 +169,12 @@ def row_of(
 
 
 def finish(
-    store: Store, category: str | None, base: BaseModel, made: SweepPlan, rows: Sequence[dict[str, Any]]
+    store: Store,
+    category: str | None,
+    base: BaseModel,
+    made: SweepPlan,
+    rows: Sequence[dict[str, Any]],
+    guard: Guard | None = None,
 ) -> Outcome:
     """Commit the table, the grid and every training's files as one version; the best first in the table."""
     ordered = sorted(
@@ -187,7 +194,8 @@ def finish(
         "base": base.name,
         "input_key": made.key,
     }
-    return publish(store, SWEEP, files, facts, partition=category, base=weights.ref_name(base))
+    name = weights.ref_name(base)
+    return publish(store, SWEEP, files, facts, partition=category, base=name, guard=guard)
 
 
 def read(store: Store, outcome: Outcome, name: str) -> bytes:

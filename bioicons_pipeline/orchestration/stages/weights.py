@@ -6,6 +6,8 @@ read back and found to belong to the dataset and base that were asked for.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.orchestration.stages.base import (
     DATASET,
     WEIGHTS,
+    Guard,
     Outcome,
     input_key,
     publish,
@@ -22,7 +25,9 @@ from bioicons_pipeline.orchestration.stages.base import (
     to_json,
     unchanged,
 )
-from bioicons_pipeline.store import Store
+from bioicons_pipeline.orchestration.stages.codes import CODE_VERSIONS
+from bioicons_pipeline.orchestration.stages.gone import kept
+from bioicons_pipeline.store import Store, leases
 from bioicons_pipeline.training.base_models import REGISTRY, BaseModel, RegisteredBase
 from bioicons_pipeline.training.config import TrainingConfig
 from bioicons_pipeline.training.files import REPORT_NAME, WEIGHTS_NAME
@@ -31,7 +36,7 @@ from bioicons_pipeline.training.header import safetensors_metadata
 from bioicons_pipeline.training.presets import preset
 from bioicons_pipeline.training.request import TrainingRequest
 
-CODE_VERSION = "1"
+CODE_VERSION = CODE_VERSIONS[WEIGHTS]
 MINIMUM_ICONS = 12
 SMALL_BASE_BYTES = 2**30
 """A transformer file under 1 GiB is small enough to train on a CPU."""
@@ -62,7 +67,13 @@ def plan(
     cache_dir: Path,
     force: bool = False,
 ) -> Plan:
-    """What to train for `category` (None: the whole library) on `base`, which `base_argument` names."""
+    """What to train for `category` (None: the whole library) on `base`, which `base_argument` names.
+
+    Raises:
+        WithdrawnError: the category is gone, and was never trained.
+    """
+    if stays := kept(store, WEIGHTS, category, ref_name(base)):
+        return Plan(key="", done=stays)
     dataset = require_ref(store, DATASET, category)
     facts = read_json(store, dataset.version_id, "dataset.json")
     key = input_key(
@@ -134,11 +145,32 @@ def request_for(
     )
 
 
-def accept(store: Store, plan_: Plan, base: BaseModel, category: str | None, version_id: str) -> Outcome:
-    """Verify the version that the trainer committed, and make it the current one.
+@contextmanager
+def lease(
+    store: Store, asset: str, category: str | None, base: BaseModel, holder: str
+) -> Iterator[leases.Lease]:
+    """Hold the right to train for `category` and `base`, and to publish what comes of it.
+
+    Raises:
+        LeaseHeldError: another process trains the same and is alive.
+    """
+    with leases.held(store.backend, asset, partition=category, base=ref_name(base), holder=holder) as lease:
+        yield lease
+
+
+def accept(
+    store: Store,
+    plan_: Plan,
+    base: BaseModel,
+    category: str | None,
+    version_id: str,
+    guard: Guard | None = None,
+) -> Outcome:
+    """Verify the version that the trainer committed, and make it the current one, if `guard` lets it.
 
     Raises:
         TrainingRejectedError: a file is missing, the adapter is of another dataset, or it is no sound one.
+        LeaseLostError: another process trains the same now.
     """
     assert plan_.request is not None
     version = store.version(version_id)
@@ -172,7 +204,7 @@ def accept(store: Store, plan_: Plan, base: BaseModel, category: str | None, ver
         **plan_.request.provenance,
     }
     info = {**facts, "input_key": plan_.key}
-    return publish(store, WEIGHTS, version, info, partition=category, base=ref_name(base))
+    return publish(store, WEIGHTS, version, info, partition=category, base=ref_name(base), guard=guard)
 
 
 def _registered(base: BaseModel) -> RegisteredBase | None:

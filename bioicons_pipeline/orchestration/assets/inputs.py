@@ -1,0 +1,112 @@
+"""What the pipeline starts from, as observed assets: upstream, and the inputs that people edit.
+
+An observation reports a version and builds nothing; what depends on the input follows when its version moved.
+Upstream is observed by the clock, the others by a sensor that sees an edit within a minute (automation).
+"""
+
+import dagster as dg
+
+from bioicons_pipeline.orchestration.looks import INPUTS
+from bioicons_pipeline.orchestration.reporting import user_errors
+from bioicons_pipeline.orchestration.resources import ArtifactStore, Base, UpstreamLibrary
+
+
+@dg.observable_source_asset(
+    group_name=INPUTS,
+    tags={"dagster/kind/git": ""},
+    description="The upstream library as it is now; its version is git's hash of the tree static/icons.",
+)
+def bioicons_upstream(
+    context: dg.OpExecutionContext, artifacts: ArtifactStore, upstream: UpstreamLibrary
+) -> dg.ObserveResult:
+    """The upstream library as it is now: its version is git's hash of the tree `static/icons`.
+
+    A remote that does not answer is asked again after growing pauses; then the observation fails, and changes
+    nothing.
+    """
+    from bioicons_pipeline.orchestration.stages import inputs
+
+    with user_errors():
+        seen = inputs.upstream_version(
+            upstream.source, upstream.ref or None, artifacts.cache, report=context.log.warning
+        )
+    return dg.ObserveResult(
+        data_version=dg.DataVersion(seen.version),
+        metadata={"upstream commit": seen.commit, "source": seen.source_url},
+    )
+
+
+@dg.observable_source_asset(
+    group_name=INPUTS,
+    tags={"dagster/kind/yaml": ""},
+    description="What a curator decided icon by icon: the curation file.",
+)
+def curation_rules(upstream: UpstreamLibrary) -> dg.ObserveResult:
+    """What a curator decided icon by icon: the curation file."""
+    from bioicons_pipeline.orchestration.stages import inputs
+
+    with user_errors():
+        version = inputs.curation_version(upstream.curation)
+    return dg.ObserveResult(
+        data_version=dg.DataVersion(version), metadata={"file": upstream.curation or "the packaged one"}
+    )
+
+
+@dg.observable_source_asset(
+    group_name=INPUTS,
+    description="Which licences may be trained on.",
+)
+def licence_preset(upstream: UpstreamLibrary) -> dg.ObserveResult:
+    """Which licences may be trained on."""
+    from bioicons_pipeline.orchestration.stages import inputs
+
+    with user_errors():
+        version = inputs.licence_version(upstream.licence_preset)
+    return dg.ObserveResult(
+        data_version=dg.DataVersion(version), metadata={"preset": upstream.licence_preset}
+    )
+
+
+@dg.observable_source_asset(
+    group_name=INPUTS,
+    tags={"dagster/kind/csv": ""},
+    description="The hand tables that captions are made with, and the grammar that reads them.",
+)
+def caption_tables() -> dg.ObserveResult:
+    """The hand tables that captions are made with, and the grammar that reads them."""
+    from bioicons_pipeline.orchestration.stages import inputs
+
+    return dg.ObserveResult(data_version=dg.DataVersion(inputs.tables_version()))
+
+
+@dg.observable_source_asset(
+    group_name=INPUTS,
+    tags={"dagster/kind/pytorch": ""},
+    description="The base model that LoRAs are trained on.",
+)
+def base_model(base: Base) -> dg.ObserveResult:
+    """The base model that LoRAs are trained on."""
+    from bioicons_pipeline.orchestration.stages import inputs
+
+    return dg.ObserveResult(
+        data_version=dg.DataVersion(inputs.base_version(base.name)), metadata={"base": base.name}
+    )
+
+
+def edited_versions(upstream: UpstreamLibrary, base: Base) -> dict[str, str]:
+    """Asset → version, of the inputs that people edit, read from files alone.
+
+    Raises:
+        BioiconsError: one of them cannot be read; says which and why.
+    """
+    from bioicons_pipeline.orchestration.stages import inputs
+
+    return {
+        "curation_rules": inputs.curation_version(upstream.curation),
+        "licence_preset": inputs.licence_version(upstream.licence_preset),
+        "caption_tables": inputs.tables_version(),
+        "base_model": inputs.base_version(base.name),
+    }
+
+
+OBSERVED = [bioicons_upstream, curation_rules, licence_preset, caption_tables, base_model]

@@ -1,0 +1,108 @@
+"""The deployment is a setting: what it needs, which backend it gives, and that no secret shows in it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from bioicons_pipeline.orchestration.backends import EcsTraining, LocalTraining, training_backend
+from bioicons_pipeline.settings import Settings, SettingsError
+
+AWS = {
+    "BIOICONS_DEPLOYMENT": "aws",
+    "BIOICONS_STORE_ROOT": "s3://bucket/prefix",
+    "BIOICONS_ECS_CLUSTER": "a-cluster",
+    "BIOICONS_ECS_TASK_DEFINITION": "trainer:3",
+    "BIOICONS_ECS_CAPACITY_PROVIDER": "gpu-spot",
+}
+
+
+@pytest.fixture
+def aws(monkeypatch):
+    for name, value in AWS.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+def test_local_is_the_default():
+    made = training_backend(Settings(training_processes=2))
+    assert isinstance(made, LocalTraining) and made.num_processes == 2
+
+
+def test_aws(aws):
+    aws.setenv("BIOICONS_TRAINING_PROCESSES", "4")
+    aws.setenv("BIOICONS_ECS_SUBNETS", "subnet-1, subnet-2")
+    made = training_backend(Settings())
+    assert isinstance(made, EcsTraining) and made.messages == "s3://bucket/prefix/pipes"
+    request = made.request_for_host(_request())
+    params = made.task_params(request)
+    (container,) = params["overrides"]["containerOverrides"]
+    assert container["command"][:6] == ["python", "-m", "accelerate.commands.launch", "--num_processes", "4",
+                                        "--num_machines"]  # fmt: skip
+    assert container["resourceRequirements"] == [{"type": "GPU", "value": "4"}]
+    assert params["networkConfiguration"]["awsvpcConfiguration"]["subnets"] == ["subnet-1", "subnet-2"]
+    assert params["startedBy"] == f"bioicons-{request.checkpoint_ref}" and len(params["startedBy"]) <= 36
+    assert request.work_dir == "work" and request.cache_dir is None
+    # what is another training has another name, what is the same has the same
+    again = made.request_for_host(_request())
+    assert again == request
+    longer = _request().model_copy(update={"dataset_version": "1" * 64})
+    assert made.request_for_host(longer).checkpoint_ref != request.checkpoint_ref
+    aws.setenv("BIOICONS_TRAINING_PROCESSES", "1")
+    alone = training_backend(Settings()).task_params(request)["overrides"]["containerOverrides"][0]
+    assert alone["command"] == ["python", "-m", "bioicons_pipeline.training"]
+
+
+def _request():
+    from bioicons_pipeline.training.request import TrainingRequest
+
+    return TrainingRequest(
+        store_root="s3://bucket/prefix",
+        dataset_version="0" * 64,
+        base="flux-tiny",
+        partition="Animals",
+        work_dir="/here/work",
+        cache_dir="/here/cache",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("BIOICONS_ECS_CLUSTER", "", "needs BIOICONS_ECS_CLUSTER: set"),
+        ("BIOICONS_ECS_CAPACITY_PROVIDER", "", "needs BIOICONS_ECS_CAPACITY_PROVIDER: set"),
+        ("BIOICONS_STORE_ROOT", "/a/folder", "BIOICONS_STORE_ROOT is not on S3: set it to s3://"),
+        ("BIOICONS_ECS_MESSAGES", "here", "BIOICONS_ECS_MESSAGES is not on S3"),
+    ],
+)
+def test_what_is_lacking_is_named(aws, name, value, sentence):
+    aws.setenv(name, value)
+    with pytest.raises(SettingsError, match=sentence):
+        training_backend(Settings())
+
+
+def test_the_code_location_shows_the_deployment_and_no_secret():
+    """What the UI, and whoever reads its database, gets to see of the definitions."""
+    planted = {"AWS_ACCESS_KEY_ID": "planted-id", "AWS_SECRET_ACCESS_KEY": "planted-secret"}
+    planted |= {"AWS_SESSION_TOKEN": "planted-session", "HF_TOKEN": "planted-hub-token"}
+    program = (
+        "import sys\n"
+        "from bioicons_pipeline.definitions import defs\n"
+        "from dagster._core.remote_representation.external_data import RepositorySnap\n"
+        "from dagster_shared.serdes import serialize_value\n"
+        "print(serialize_value(RepositorySnap.from_def(defs.get_repository_def())))\n"
+        "print([n for n in ('boto3', 'dagster_aws', 'torch') if n in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        env={**os.environ, **AWS, **planted},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "a-cluster" in done.stdout and len(json.loads(done.stdout)) > 1  # the search finds what is there
+    for value in planted.values():
+        assert value not in done.stdout
+    assert done.stderr.strip().endswith("[]")

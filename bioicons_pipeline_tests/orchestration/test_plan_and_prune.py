@@ -1,0 +1,87 @@
+"""`bioicons plan` and `bioicons prune` as a user starts them."""
+
+import json
+import os
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from bioicons_pipeline.cli import app
+from bioicons_pipeline.library.licences import policy_for
+from bioicons_pipeline.orchestration.durations import Measured
+from bioicons_pipeline.orchestration.stages.outlook import Changes, changes_by_category
+from bioicons_pipeline.orchestration.stages.published import Publication, remember
+from bioicons_pipeline.store import Store
+
+
+def invoke(*arguments: str):
+    return CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+def test_plan_on_a_machine_that_never_ran_anything(settings):
+    done = invoke("plan", "--json")
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
+    rows = {row["category"]: row for row in said["categories"]}
+    assert rows["Animals"]["rebuild"] and rows["Animals"]["reason"] == "never built"
+    assert rows["library"]["train"] and rows["library"]["train_seconds"] is None
+    assert said["seconds"] is None and said["at_least_seconds"] == 0
+    table = invoke("plan")
+    assert table.exit_code == 0 and "not yet measured here" in table.stdout
+    assert not (settings.root / "store" / "refs").exists()  # it looked, and made nothing
+
+
+def test_plan_says_what_it_cannot_read(settings, tmp_path):
+    from bioicons_pipeline.errors import BioiconsError
+
+    with pytest.raises(BioiconsError, match="There is nothing at"):
+        invoke("plan", "--source", str(tmp_path / "nowhere"))
+
+
+def test_times_come_from_what_was_measured_and_from_nothing_else():
+    rates = {"rasterized_icons": 0.5, "icon_captions": 0.1, "icon_dataset": 0.4}
+    times = Measured(60.0, rates, {"Animals": 100.0, "library": 900.0, "": 100.0})
+    assert times.rebuild(20) == pytest.approx(20.0)
+    assert times.train("Animals") == times.train("Plants") == 100.0 and times.train("library") == 900.0
+    assert Measured(60.0, {"rasterized_icons": 0.5}, {}).rebuild(20) is None
+    assert Measured(None, {}, {"Animals": 1.0, "": 1.0}).train("library") is None
+
+
+def test_what_upstream_changed_by_category():
+    before = {
+        "cc-0/A/Ann/1.svg": "a", "cc-0/A/Ann/2.svg": "b", "cc-0/A/Ann/3.svg": "c", "cc-0/A/Ann/4.svg": "d",
+        "cc-0/B/Ann/1.svg": "e", "None/C/Ann/1.svg": "f", "cc-0/D/Ann/1.svg": "g", "authors.json": "h",
+    }  # fmt: skip
+    now = {
+        "cc-0/A/Ann/1.svg": "a", "cc-0/A/Ann/2.svg": "redrawn", "cc-0/A/Ann/renamed.svg": "c",
+        "None/A/Ann/4.svg": "d", "cc-0/A/Ann/5.svg": "new", "cc-0/B/Ann/1.svg": "e", "authors.json": "other",
+    }  # fmt: skip
+    found = changes_by_category(before, now, policy_for("attribution"))
+    assert found["A"] == Changes(
+        added=1, removed=1, renamed=1, redrawn=1, withdrawn=1, icons=4, listed=5
+    )  # fmt: skip
+    assert found["A"].moved == 4 and not found["B"].any
+    assert found["C"] == Changes() and found["D"] == Changes(removed=1)
+
+
+def test_prune_frees_what_was_replaced_and_keeps_what_was_published(settings):
+    store = Store(settings.resolved_store_root)
+    adapters = [store.commit({"w": b"%d" % number}).id for number in range(3)]
+    datasets = [store.commit({"d": b"d%d" % number}).id for number in range(3)]
+    for adapter, dataset in zip(adapters, datasets, strict=True):
+        info = {"status": "trained", "dataset_version": dataset}
+        store.set_ref("lora_weights", adapter, partition="Animals", base="flux-nano", info=info)
+        if dataset == datasets[0]:
+            remember(store, Publication(adapter, "flux-nano", dataset), "lab/icons")
+    then = time.time() - 20 * 24 * 3600
+    for file in store.root.rglob("*"):
+        os.utime(file, (then, then))
+    told = invoke("prune", "--dry-run")
+    assert told.stdout.startswith(
+        "2 versions and 2 files (3 B) would be deleted; 4 versions and 4 files stay."
+    )
+    assert invoke("prune", "--keep-days", "30").stdout.startswith("0 versions and 0 files")
+    assert invoke("prune").stdout.startswith("2 versions and 2 files (3 B) deleted")
+    for kept in (0, 2):
+        assert store.verify(adapters[kept]) == store.verify(datasets[kept]) == []

@@ -1,0 +1,141 @@
+"""The plan moves exactly when a training is worth it, whatever happened to the trainings before."""
+
+import io
+
+import pandas as pd
+import pytest
+
+from bioicons_pipeline.library.drift import Thresholds
+from bioicons_pipeline.orchestration.stages.base import DATASET, MANIFEST, WEIGHTS
+from bioicons_pipeline.orchestration.stages.gone import WITHDRAWN
+from bioicons_pipeline.orchestration.stages.manifest import LIBRARY, to_parquet
+from bioicons_pipeline.orchestration.stages.training_plan import PLAN, PlannedBase, plan, standing
+from bioicons_pipeline.store import Store
+
+BASE = PlannedBase("flux-nano", "sha256:1")
+
+
+class Category:
+    """Datasets, weights and plans of one category, planted."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.place = {"partition": "Animals", "base": BASE.stored_as}
+
+    def dataset(self, *names: str | int) -> str:
+        """A dataset of the icons of these names, and the library's manifest of them."""
+        texts = [str(name) for name in names]
+        frame = pd.DataFrame(
+            {
+                "icon_id": texts,
+                "sha256": texts,
+                "spdx": "CC0-1.0",
+                "caption": texts,
+                "width": 64,
+                "name": texts,
+            }
+        )
+        buffer = io.BytesIO()
+        frame.to_parquet(buffer)
+        version = self.store.commit({"data/train-animals.parquet": buffer.getvalue()})
+        self.store.set_ref(DATASET, version.id, partition="Animals", info={"icons": len(names)})
+        whole = frame.assign(included=True, exclusion_reason=None)
+        listed = self.store.commit({"manifest.parquet": to_parquet(whole)})
+        self.store.set_ref(LIBRARY, listed.id, info={"categories": ["Animals"]})
+        return version.id
+
+    def train(self, dataset: str, note: str = "") -> None:
+        """Weights of that dataset, whoever asked for them."""
+        version = self.store.commit({"weights": f"{dataset}{note}".encode()})
+        info = {"status": "trained", "dataset_version": dataset}
+        self.store.set_ref(WEIGHTS, version.id, **self.place, info=info)
+
+    def plan(self, base: PlannedBase = BASE) -> tuple[bool, str]:
+        """Whether the plan moved, and why or why not."""
+        outcome = plan(self.store, "Animals", base, Thresholds())
+        return outcome.changed, str(outcome.facts["reason"])
+
+    def wanted(self) -> bool:
+        """Whether a run that automation asks for would train."""
+        return standing(self.store, "Animals", BASE.stored_as) is None
+
+
+@pytest.fixture
+def animals(tmp_path) -> Category:
+    return Category(Store(tmp_path / "store"))
+
+
+def test_never_trained_then_small_drifts_that_add_up(animals):
+    first = animals.dataset(*range(40))
+    assert animals.plan() == (True, "never trained") and animals.wanted()
+    animals.train(first)
+    assert animals.plan() == (False, "no icon changed") and not animals.wanted()
+    animals.dataset(*range(41))
+    assert animals.plan() == (False, "1 new") and not animals.wanted()
+    second = animals.dataset(*range(1, 41))
+    assert animals.plan() == (True, "1 new, 1 gone") and animals.wanted()
+    animals.train(second)
+    assert animals.plan() == (False, "no icon changed")
+
+
+def test_a_training_that_is_still_to_be_done_is_not_asked_for_again_by_one_more_icon(animals):
+    animals.train(animals.dataset(*range(40)))
+    animals.dataset(*range(45))
+    assert animals.plan() == (True, "5 new")
+    for count in (45, 46):  # it runs, or has failed: nothing says so but that no weights came
+        animals.dataset(*range(count))
+        assert not animals.plan()[0] and animals.wanted()
+    animals.dataset(*range(50))
+    assert animals.plan() == (True, "5 new")
+
+
+def test_training_by_hand_counts_and_the_same_dataset_can_be_asked_for_again(animals):
+    first = animals.dataset(*range(40))
+    animals.plan()
+    animals.train(first)
+    second = animals.dataset(*range(60))
+    animals.train(second)  # by hand, before the plan was looked at
+    assert animals.plan() == (False, "no icon changed") and not animals.wanted()
+    animals.dataset(*range(40))  # upstream goes back
+    assert animals.plan() == (True, "20 gone") and animals.wanted()
+
+
+def test_trained_by_hand_before_there_was_a_plan(animals):
+    animals.train(animals.dataset(*range(40)))
+    assert animals.plan() == (True, "no icon changed")  # the first plan is new, and asks for nothing
+    assert not animals.wanted()
+
+
+def test_another_base_or_other_content_of_it(animals):
+    animals.train(animals.dataset(*range(40)))
+    animals.plan()
+    moved, reason = animals.plan(PlannedBase("flux-nano", "sha256:2"))
+    assert (moved, reason) == (True, "the base model has changed") and animals.wanted()
+    assert animals.plan(PlannedBase("flux1-dev", "hub:x")) == (True, "never trained")
+
+
+def test_too_few_icons_and_then_enough(animals):
+    animals.dataset(*range(11))
+    assert animals.plan() == (True, "too few icons: 11 < 12")
+    record = animals.store.commit({"not_trained.json": b"{}"})
+    animals.store.set_ref(WEIGHTS, record.id, **animals.place, info={"status": "not trained"})
+    animals.dataset(*range(10))
+    assert not animals.plan()[0] and not animals.wanted()
+    animals.dataset(*range(12))
+    assert animals.plan() == (True, "it has enough icons now") and animals.wanted()
+
+
+def test_a_dataset_that_cannot_be_read_any_more(animals):
+    animals.train(animals.dataset(*range(40)))
+    animals.plan()
+    old = animals.store.get_ref(WEIGHTS, **animals.place).info["dataset_version"]
+    animals.dataset(*range(41))
+    (animals.store.root / "versions" / f"{old}.json").unlink()
+    assert animals.plan() == (True, "the dataset it was trained on cannot be read any more")
+
+
+def test_a_category_that_is_gone_is_never_asked_for(animals):
+    version = animals.dataset(*range(40))
+    animals.store.set_ref(MANIFEST, version, partition="Animals", info={WITHDRAWN: "c0ffee" * 6})
+    assert animals.plan()[1] == "withdrawn upstream at c0ffeec0ffee"
+    assert animals.store.get_ref(PLAN, **animals.place).info["asked_over"] is None
