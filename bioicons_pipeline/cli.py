@@ -1,14 +1,12 @@
 """`bioicons …`: the command line, thin over the rooms.
 
-Belongs here: options, progress bars, and the sentences people read. Every failure that a user can mend
-is one sentence on stderr and a non-zero exit; a traceback means a bug.
+Belongs here: which verbs there are, for whom, and how an error ends. The verbs themselves are in cli_*.py.
+Every failure that a user can mend is one sentence on stderr and a non-zero exit; a traceback means a bug.
+Exit codes: 0 it is done; 2 something is wrong and the sentence says how to mend it; 130 stopped by Ctrl-C;
+1 a bug.
 """
 
 import sys
-import time
-import warnings
-from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,27 +15,33 @@ from rich.markup import escape
 
 from bioicons_pipeline import __version__
 from bioicons_pipeline.cli_dataset import export_app, publish_app
+from bioicons_pipeline.cli_doctor import doctor
 from bioicons_pipeline.cli_evaluate import evaluate
 from bioicons_pipeline.cli_generate import generate, review
 from bioicons_pipeline.cli_lora import publish_lora
+from bioicons_pipeline.cli_manifest import gallery, manifest
+from bioicons_pipeline.cli_plan import plan
+from bioicons_pipeline.cli_prune import prune
+from bioicons_pipeline.cli_run import StoppedError, demo, run
 from bioicons_pipeline.cli_search import search
 from bioicons_pipeline.cli_studio import studio
 from bioicons_pipeline.cli_sweep import sweep
 from bioicons_pipeline.cli_verify import verify
 from bioicons_pipeline.errors import BioiconsError
-from bioicons_pipeline.settings import get_settings
 
 app = typer.Typer(
     name="bioicons",
-    help="From the open bioicons library to a licence-clean dataset, a FLUX LoRA and new scientific icons.",
+    help="From the open bioicons library to a licence-clean dataset, a LoRA, new icons.",
+    epilog="Exit codes: 0 done, 2 the message says what to change, 130 Ctrl-C, 1 a bug.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="markdown",
 )
-app.add_typer(export_app, name="export")
-publish_app.command("lora")(publish_lora)
-app.add_typer(publish_app, name="publish")
-Say = Callable[[str], None]
+START = "Start here"
+SCIENTIST = "Scientist: icons for a figure"
+ENGINEER = "Engineer: datasets and LoRAs"
+CURATOR = "Curator: what is kept, and why"
+"""Panels of `bioicons --help`, by who is asking; each command names its own, with a line that fits."""
 
 
 def _version(show: bool) -> None:
@@ -52,262 +56,29 @@ def common(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """From the open bioicons library to a licence-clean dataset, a FLUX LoRA and new scientific icons."""
+    """From the open bioicons library to a licence-clean dataset, a LoRA, new icons."""
 
 
-@app.command()
-def run(
-    source: Annotated[
-        str | None,
-        typer.Option(
-            help="Upstream library: git URL, clone, bundle, plain folder, or 'starter'. Default: the public "
-            "bioicons repository.",
-            show_default=False,
-        ),
-    ] = None,
-    ref: Annotated[
-        str | None, typer.Option(help="Commit, tag or branch; default: the newest.", show_default=False)
-    ] = None,
-    category: Annotated[
-        str | None,
-        typer.Option(help="One scientific category, e.g. Animals; default: the whole library as one."),
-    ] = None,
-    base: Annotated[
-        str | None,
-        typer.Option(help="Base model: a name (flux-nano, flux1-dev) or a folder in diffusers layout."),
-    ] = None,
-    until: Annotated[
-        str, typer.Option(help="Last stage to run, e.g. icon_dataset or evaluation_report.")
-    ] = "sample_grid",
-    preset: Annotated[
-        str | None, typer.Option(help="Training preset; default: the one that suits the base.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
-    rank: Annotated[int | None, typer.Option(min=1, help="LoRA rank.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Training seed.")] = None,
-    size: Annotated[int | None, typer.Option(help="Side of the dataset's pictures, px.")] = None,
-    sampling_steps: Annotated[
-        int | None, typer.Option(min=1, help="Denoising steps of the sample grid; default 28.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Train even if nothing changed.")] = False,
-) -> None:
-    """Run the pipeline: snapshot, manifest, pictures, captions, dataset, LoRA, sample grid.
-
-    What did not change since the last time is left out. Everything shows in the Dagster UI.
-    """
-    from bioicons_pipeline.orchestration.pipeline import Options
-
-    settings = get_settings()
-    training = {"preset": preset, "steps": steps, "rank": rank, "learning_rate": learning_rate, "seed": seed}
-    options = Options(
-        source=source or settings.source,
-        ref=ref if source or ref else settings.ref,
-        category=category,
-        base=base or settings.base,
-        until=until,
-        training={key: value for key, value in training.items() if value is not None}
-        | ({"force": True} if force else {}),
-        sampling={"steps": sampling_steps} if sampling_steps else {},
-        render_size=size,
-    )
-    _run(options)
-
-
-@app.command()
-def demo(
-    base: Annotated[str, typer.Option(help="Base model.")] = "flux-nano",
-    steps: Annotated[int | None, typer.Option(min=200, help="Training steps, at least 200.")] = None,
-) -> None:
-    """Run everything on the small starter library: no network, no GPU, no token, a few minutes."""
-    from bioicons_pipeline.orchestration.pipeline import Options
-
-    options = Options(
-        source="starter",
-        ref=None,
-        category=None,
-        base=base,
-        training={"steps": steps} if steps else {},
-        render_size=512,
-    )
-    _run(options)
-
-
-@app.command()
-def manifest(
-    format: Annotated[str, typer.Option(help="csv, json or parquet.")] = "csv",
-    out: Annotated[
-        Path | None, typer.Option(help="File to write; default: standard output.", show_default=False)
-    ] = None,
-    category: Annotated[str | None, typer.Option(help="One scientific category; default: all.")] = None,
-) -> None:
-    """The manifest of the last run: every icon, its author, licence, source, and why it is in or out."""
-    from bioicons_pipeline.orchestration.stages import manifest as stage
-    from bioicons_pipeline.orchestration.stages.manifest import check_category
-    from bioicons_pipeline.store import Store
-
-    if format not in ("csv", "json", "parquet"):
-        raise BioiconsError(f"There is no format {format!r}: choose csv, json or parquet.")
-    if format == "parquet" and out is None and sys.stdout.isatty():
-        raise BioiconsError("Parquet is not for a terminal: give a file with --out.")
-    store = Store(get_settings().resolved_store_root)
-    frame = stage.whole_manifest(store)
-    if category is not None:
-        check_category(category, stage.current_categories(store))
-        frame = frame.loc[frame["category"] == category]
-    if format == "parquet":
-        data = stage.to_parquet(frame)
-    elif format == "json":
-        data = f"{frame.to_json(orient='records', indent=1, force_ascii=False)}\n".encode()
-    else:
-        data = frame.to_csv(index=False).encode()
-    if out is None:
-        sys.stdout.buffer.write(data)
-    else:
-        from bioicons_pipeline.library.whole import write_whole
-
-        write_whole(out, data)
-        typer.echo(f"{len(frame)} icons in {out}", err=True)
-
-
-@app.command()
-def gallery(
-    out: Annotated[Path, typer.Option(help="Folder to write; an older gallery there is replaced.")] = Path(
-        "gallery"
-    ),
-) -> None:
-    """For the curator: a folder of static HTML that shows every icon, kept or dropped, and why."""
-    from rich.progress import Progress
-
-    from bioicons_pipeline.library.gallery import write_gallery
-    from bioicons_pipeline.orchestration.stages import manifest as stage
-    from bioicons_pipeline.store import Store
-
-    settings = get_settings()
-    store = Store(settings.resolved_store_root)
-    frame = stage.whole_manifest(store)
-    with Progress(console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("gallery", total=None)
-        index = write_gallery(
-            frame,
-            stage.pictures(store, settings.cache_dir, settings.workers),
-            out,
-            captions=stage.current_captions(store),
-            progress=lambda done, total: bars.update(task, completed=done, total=total),
-        )
-    typer.echo(f"{len(frame)} icons: open {index}")
-
-
-app.command()(verify)
-app.command()(search)
-app.command()(sweep)
-app.command()(generate)
-app.command()(review)
-app.command()(evaluate)
-app.command()(studio)
-
-
-def _run(options) -> None:
-    warnings.filterwarnings("ignore")
-    from bioicons_pipeline.cli_display import Display
-    from bioicons_pipeline.orchestration import launch, pipeline
-    from bioicons_pipeline.orchestration.instance import shared_instance
-
-    settings = get_settings()
-    pipeline.check_options(options, settings)
-    log = settings.root / "logs" / f"run-{time.strftime('%Y%m%d-%H%M%S')}.log"
-    started = time.monotonic()
-    with launch.terminal_kept(log) as terminal:
-        console = Console(file=terminal, highlight=False, soft_wrap=True)
-        display = Display(console)
-        console.print(
-            f"Source {escape(options.source)}, base {escape(options.base)}; details in {escape(str(log))}"
-        )
-        try:
-            with shared_instance(settings) as instance, display:
-                summary = pipeline.run_pipeline(settings, options, instance, display.show)
-        except KeyboardInterrupt as error:
-            raise StoppedError(
-                "Stopped. What was finished is kept; the same command goes on from there."
-            ) from error
-        except launch.JobFailedError as error:
-            raise launch.JobFailedError(f"{error} (log: {log})") from error
-    _report(summary, options, time.monotonic() - started)
-
-
-def _report(summary, options, seconds: float) -> None:
-    """What came out and where it is, on stdout."""
-    from bioicons_pipeline.orchestration.stages import base as names
-    from bioicons_pipeline.training.files import WEIGHTS_NAME
-
-    say: Say = lambda text: typer.echo(text)  # noqa: E731
-    settings = get_settings()
-    snapshot = summary.facts.get(names.SNAPSHOT)
-    if snapshot:
-        say(
-            f"Library  {snapshot['icons']} icons in {len(snapshot['categories'])} categories · "
-            f"{snapshot['source_url']} at {snapshot['commit'][:15]}"
-        )
-    dataset = summary.facts.get(names.DATASET)
-    if dataset:
-        mix = ", ".join(f"{spdx} {count}" for spdx, count in sorted(dataset["licence_mix"].items()))
-        say(
-            f"Dataset  {dataset['icons']} icons ({dataset['splits']['train']} train, "
-            f"{dataset['splits']['heldout']} held out) · {mix}"
-        )
-    weights = summary.facts.get(names.WEIGHTS)
-    trained = bool(weights) and weights["status"] == "trained"
-    if trained:
-        loss = weights["fixed_noise_loss"]
-        say(
-            f"Training {weights['steps']} steps on {weights['base']} · fixed-noise loss "
-            f"{loss['before']:.4f} before, {loss['after']:.4f} after"
-        )
-    say("")
-    labels = {
-        names.DATASET: "dataset", names.WEIGHTS: "LoRA", names.GRID: "grid", names.EVALUATION: "report",
-    }  # fmt: skip
-    files = {names.WEIGHTS: WEIGHTS_NAME, names.GRID: "grid.png", names.EVALUATION: "report.html"}
-    for asset, folder in summary.outputs.items():
-        path = folder / files.get(asset, "")
-        say(f"{labels[asset]:<8} {path if path.exists() else folder}")
-    _warn_of_withdrawn(say, settings)
-    say(f"UI       {ui_command(settings)}   then http://localhost:3000")
-    say(f"Done in {seconds:.0f} s.")
-    if weights and not trained:
-        raise BioiconsError(
-            f"{options.category} was not trained: it has {weights['icons']} icons and needs at least 12; "
-            "choose a larger category or leave --category out for the library-wide LoRA."
-        )
-
-
-def _warn_of_withdrawn(say: Say, settings, most: int = 5) -> None:
-    """Name the adapters that were trained on icons which may not be used any more."""
-    from bioicons_pipeline.orchestration.stages.base import MissingInputError
-    from bioicons_pipeline.orchestration.stages.withdrawn import out_of_date
-    from bioicons_pipeline.store import Store
-
-    try:
-        found = out_of_date(Store(settings.resolved_store_root))
-    except MissingInputError:  # stopped after the snapshot: there is no manifest to compare with
-        return
-    for adapter, icons in found.items():
-        named = "; ".join(icons[:most]) + (f" and {len(icons) - most} more" if len(icons) > most else "")
-        say(f"OUT OF DATE  the LoRA of {adapter} was trained on {named}: train it again.")
-
-
-def ui_command(settings) -> str:
-    """The command that opens the Dagster UI on the same history as this command line."""
-    shipped = Path.cwd() / "dagster.yaml"
-    if shipped.is_file() and settings.root == Path.cwd() / "data":
-        return "dagster dev"
-    return f"DAGSTER_HOME={settings.dagster_dir} dagster dev -m bioicons_pipeline.definitions"
-
-
-class StoppedError(BioiconsError):
-    """The user pressed Ctrl-C; caught before Typer makes a bare "Aborted!" of it."""
-
-    exit_code = 130
+for verb, panel, line in (
+    (doctor, START, "What this machine has and lacks."),
+    (demo, START, "The whole pipeline on a small packaged library."),
+    (search, SCIENTIST, "Icons that people drew, with the text to cite."),
+    (generate, SCIENTIST, "New icons: transparent PNG, SVG, a card."),
+    (review, SCIENTIST, "Record a person's sign-off on an icon."),
+    (studio, SCIENTIST, "Search and draw on a page in the browser."),
+    (run, ENGINEER, "From the library to dataset, LoRA, sample grid."),
+    (plan, ENGINEER, "What a run would rebuild and retrain, and how long."),
+    (sweep, ENGINEER, "Compare learning rates, steps and ranks."),
+    (evaluate, ENGINEER, "Is a LoRA better than its base?"),
+    (prune, ENGINEER, "Delete versions that nothing refers to."),
+    (manifest, CURATOR, "Every icon as a table: author, licence, in or out."),
+    (gallery, CURATOR, "Every icon as static HTML, and why it was dropped."),
+    (verify, CURATOR, "Our pictures beside what Chromium shows."),
+):
+    app.command(rich_help_panel=panel, short_help=line)(verb)
+publish_app.command("lora", short_help="The newest LoRA, with card, credits, gallery.")(publish_lora)
+app.add_typer(export_app, name="export", rich_help_panel=ENGINEER)
+app.add_typer(publish_app, name="publish", rich_help_panel=ENGINEER)
 
 
 def main() -> None:

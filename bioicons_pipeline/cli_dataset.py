@@ -15,18 +15,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bioicons_pipeline.cli_display import AsJson, say_json
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.settings import Settings, get_settings
 
 export_app = typer.Typer(
     help="Write what was built into a folder that other programs read.",
     no_args_is_help=True,
-    rich_markup_mode=None,
+    rich_markup_mode="markdown",
 )
 publish_app = typer.Typer(
     help="Push what was built to the Hugging Face hub, with your own token.",
     no_args_is_help=True,
-    rich_markup_mode=None,
+    rich_markup_mode="markdown",
 )
 Category = Annotated[
     str | None,
@@ -48,7 +49,7 @@ def publish() -> None:
     """Push what was built to the Hugging Face hub, with your own token (HF_TOKEN or `hf auth login`)."""
 
 
-@export_app.command("dataset")
+@export_app.command("dataset", short_help="The newest dataset, credits included.")
 def export_dataset(
     out: Annotated[Path, typer.Option(help="Folder to write; it must be empty or not exist.")],
     category: Category = None,
@@ -61,6 +62,7 @@ def export_dataset(
     force: Annotated[
         bool, typer.Option("--force", help="Replace the folder, with everything that is in it.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Export the newest dataset, credits included.
 
@@ -76,10 +78,13 @@ def export_dataset(
     _refuse_to_replace(out, settings)
     with _built_dataset(settings, category) as (folder, facts, bar):
         count = write(folder, out, format, bar("writing icons"), replace=force)
+    if as_json:
+        say_json({"icons": count, "format": format, "folder": out, "commit": facts["commit"]})
+        return
     typer.echo(f"{count} icons as {format} in {out} (upstream state {facts['commit'][:15]})")
 
 
-@publish_app.command("dataset")
+@publish_app.command("dataset", short_help="The newest dataset, with card and credits.")
 def publish_dataset(
     repo: Annotated[str, typer.Option(help="Dataset repository on the hub, owner/name; made if missing.")],
     category: Category = None,

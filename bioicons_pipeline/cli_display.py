@@ -1,9 +1,13 @@
-"""What `bioicons run` shows while a run goes on.
+"""What several verbs show: the progress of a run, results as JSON.
 
-Belongs here: drawing progress events on a terminal, or as lines where there is none. Does not belong here:
-where the events come from (orchestration/launch).
+Belongs here: drawing progress events on a terminal, or as lines where there is none, and the option `--json`.
+Does not belong here: where the events come from (orchestration/launch).
 """
 
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -15,6 +19,42 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+
+from bioicons_pipeline.errors import BioiconsError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bioicons_pipeline.store import Store
+
+AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on standard output, for scripts.")]
+"""The option that every verb with a result to read has."""
+
+
+def library_manifest(store: "Store") -> "pd.DataFrame":
+    """The manifest of the last run, every icon.
+
+    Raises:
+        NoLibraryError: nothing was run yet; says what fetches the library.
+    """
+    from bioicons_pipeline.orchestration.stages.base import MissingInputError
+    from bioicons_pipeline.orchestration.stages.manifest import whole_manifest
+
+    try:
+        return whole_manifest(store)
+    except MissingInputError as error:
+        raise NoLibraryError(
+            "There is no library here yet: fetch it with `bioicons run --until icon_manifest`."
+        ) from error
+
+
+class NoLibraryError(BioiconsError):
+    """Nothing was fetched yet into this data folder."""
+
+
+def say_json(data: Any) -> None:
+    """Print `data` as JSON on stdout; paths as text."""
+    typer.echo(json.dumps(data, indent=1, ensure_ascii=False, default=str))
 
 
 class Display:

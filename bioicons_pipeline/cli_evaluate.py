@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from bioicons_pipeline.cli_display import AsJson, say_json
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.settings import Settings, get_settings
 
@@ -56,13 +57,14 @@ def evaluate(
             show_default=False,
         ),
     ] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Compare LoRAs with their base on icons that no model has seen: one HTML page, one JSON.
 
     Every figure comes with an interval and with its bounds: real icons, the base, chance. One that cannot
     tell real icons from noise on your icons is not reported, and the page says so.
     """
-    from bioicons_pipeline.evaluation.report import make_report
+    from bioicons_pipeline.evaluation.report import make_report, summary
     from bioicons_pipeline.library.whole import write_whole
     from bioicons_pipeline.orchestration.stages.evaluation import PAGE, Plan, compare, report_files
 
@@ -81,6 +83,9 @@ def evaluate(
     title = f"{_names(found)} on {model.name}: better than the base?"
     for path, data in report_files(make_report(found, title)).items():
         write_whole(out / path, data)
+    if as_json:
+        say_json(summary(found) | {"report": out / PAGE})
+        return
     _summary(found)
     typer.echo(f"Report: {out / PAGE}")
 

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from bioicons_pipeline.cli_display import AsJson, say_json
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.settings import Settings, get_settings
 
@@ -54,6 +55,7 @@ def generate(
         typer.Option(help="Icons sampled together: faster for small ones, and pixels differ by rounding."),
     ] = 1,
     svg: Annotated[bool, typer.Option("--svg/--no-svg", help="Editable SVG beside the PNG.")] = True,
+    as_json: AsJson = False,
 ) -> None:
     """Draw new icons: transparent PNG, editable SVG, and a card that says where each comes from.
 
@@ -92,7 +94,17 @@ def generate(
         raise InterruptedGenerationError(
             f"Stopped. {finished} of {count} icons are in {out}; the same command makes the rest."
         ) from error
-    _report(made, out)
+    _report(made, out, as_json)
+
+
+def _as_row(icon: "Made") -> dict[str, Any]:
+    """An icon for scripts; files and card are None where nothing was drawn."""
+    row: dict[str, Any] = {"seed": icon.seed, "problem": icon.problem, "files": None, "card": None}
+    if icon.files is not None and icon.card is not None:
+        row["files"] = {"png": icon.files.png, "svg": icon.files.svg, "card": icon.files.card}
+        more = {"status": icon.card.status, "cite_instead": icon.card.cite_instead}
+        row["card"] = icon.card.model_dump(mode="json") | more
+    return row
 
 
 def _line(icon: "Made") -> str:
@@ -105,7 +117,7 @@ def _line(icon: "Made") -> str:
     return line + (f"  [yellow]{escape(icon.problem)}[/]" if icon.problem else "")
 
 
-def _report(made: "list[Made]", out: Path) -> None:
+def _report(made: "list[Made]", out: Path, as_json: bool) -> None:
     """The contact sheet, and what is to be known of the icons, on stdout."""
     from PIL import Image
 
@@ -127,6 +139,9 @@ def _report(made: "list[Made]", out: Path) -> None:
     _, first, card = there[0]
     target = out / f"overview-{first.png.stem.rsplit('-', 1)[0]}.png"
     write_whole(target, png_bytes(contact_sheet(shown)))
+    if as_json:
+        say_json({"overview": target, "icons": [_as_row(icon) for icon in made]})
+        return
     typer.echo(f"{len(there)} icons in {out}, side by side in {target}")
     for seed, _, other in there:
         if other.likely_copy:

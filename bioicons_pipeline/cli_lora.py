@@ -39,10 +39,13 @@ def publish_lora(
     from bioicons_pipeline.dataset.hub import check_repo_id, files_of, push
     from bioicons_pipeline.generation.release import release_files
     from bioicons_pipeline.library.whole import write_whole
+    from bioicons_pipeline.orchestration.stages.published import remember
+    from bioicons_pipeline.store import Store
 
     settings = get_settings()
     check_repo_id(repo)
-    files = release_files(_trained(settings, category, base or settings.base), repo, settings.licence_preset)
+    release, publication = _trained(settings, category, base or settings.base)
+    files = release_files(release, repo, settings.licence_preset)
     if out is not None:
         for name, data in files.items():
             write_whole(out / name, data)
@@ -57,11 +60,13 @@ def publish_lora(
             write_whole(Path(scratch) / name, data)
         push(Path(scratch), repo, "model", f"LoRA of {category or 'the library'}", api=api, private=private)
         size = sum(size for _, size in files_of(Path(scratch)))
+    remember(Store(settings.resolved_store_root), publication, repo)
     typer.echo(f"{len(files)} files, {readable_bytes(size)}: https://huggingface.co/{repo}")
 
 
-def _trained(settings: Settings, category: str | None, base_name: str) -> Any:
-    """The newest LoRA with the credits of its dataset and its grid.
+def _trained(settings: Settings, category: str | None, base_name: str) -> tuple[Any, Any]:
+    """The newest LoRA with the credits of its dataset and its grid (`Release`), and which versions these are
+    (`Publication`).
 
     Raises:
         NotBuiltError: there is none; says which command makes it.
@@ -72,6 +77,7 @@ def _trained(settings: Settings, category: str | None, base_name: str) -> Any:
     from bioicons_pipeline.generation.release import Release
     from bioicons_pipeline.orchestration.stages import base as names
     from bioicons_pipeline.orchestration.stages.evaluation import refusals
+    from bioicons_pipeline.orchestration.stages.published import Publication
     from bioicons_pipeline.orchestration.stages.weights import ref_name
     from bioicons_pipeline.orchestration.stages.withdrawn import out_of_date
     from bioicons_pipeline.orchestration.workshop import trained_ref
@@ -106,9 +112,12 @@ def _trained(settings: Settings, category: str | None, base_name: str) -> Any:
 
     grid = store.get_ref(names.GRID, partition=category, base=stored_as)
     current = grid is not None and (grid.info or {}).get("adapter") == ref.version_id
-    return Release(
+    dataset = str((ref.info or {})["dataset_version"])
+    shown = grid.version_id if grid is not None and current else None
+    release = Release(
         adapter=read(ref.version_id, lambda path: True),
-        credits=read(str((ref.info or {})["dataset_version"]), lambda path: not path.startswith("data/")),
-        grid=read(grid.version_id, lambda path: True) if grid is not None and current else {},
+        credits=read(dataset, lambda path: not path.startswith("data/")),
+        grid=read(shown, lambda path: True) if shown else {},
         hub_id=row.hub_id if row else None,
     )
+    return release, Publication(ref.version_id, stored_as, dataset, shown)

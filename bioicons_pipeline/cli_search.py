@@ -15,12 +15,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bioicons_pipeline.cli_display import AsJson, library_manifest, say_json
 from bioicons_pipeline.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from bioicons_pipeline.generation.search import IconSearch
+    from bioicons_pipeline.generation.search import Found, Hit, IconSearch
     from bioicons_pipeline.store import Store
 
 
@@ -35,6 +36,7 @@ def search(
             show_default=False,
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Look for icons that exist: drawn by people, with licence and the text to cite.
 
@@ -49,6 +51,28 @@ def search(
     if category is not None:
         check_category(category, stage.current_categories(store))
     found = icon_search(store, settings, Console(stderr=True)).find(query, count, category)
+    if as_json:
+        say_json({"query": found.query or query, "icons": [_as_row(hit) for hit in found.hits]})
+    else:
+        _show(found, query)
+    if out is not None and found.hits:
+        from bioicons_pipeline.generation.found import draw_hits, write_found
+
+        drawn = draw_hits(found.hits, store.read_blob)
+        for one in drawn:
+            if not one.svg:
+                typer.echo(f"left out, it cannot be shown safely: {one.hit.row['source_path']}", err=True)
+        typer.echo(f"\n{write_found(drawn, out)} files in {out}", err=as_json)
+
+
+def _as_row(hit: "Hit") -> dict[str, str]:
+    """An icon for scripts."""
+    shown = ("icon_id", "name", "category", "author", "spdx", "licence_url", "source_url")
+    return {key: str(hit.row[key]) for key in shown} | {"why": hit.why, "citation": hit.citation}
+
+
+def _show(found: "Found", query: str) -> None:
+    """Table and citations on stdout."""
     if found.query:
         typer.echo(f"Searched for: {found.query}")
     if not found.hits:
@@ -65,21 +89,13 @@ def search(
     typer.echo("")
     for number, hit in enumerate(found.hits, start=1):
         typer.echo(f"{number:>3}  {hit.citation}")
-    if out is not None:
-        from bioicons_pipeline.generation.found import draw_hits, write_found
-
-        drawn = draw_hits(found.hits, store.read_blob)
-        for one in drawn:
-            if not one.svg:
-                typer.echo(f"left out, it cannot be shown safely: {one.hit.row['source_path']}", err=True)
-        typer.echo(f"\n{write_found(drawn, out)} files in {out}")
 
 
 def icon_search(store: "Store", settings: Settings, console: Console) -> "IconSearch":
     """The search over the current manifest, with the sentence model where it is installed.
 
     Raises:
-        MissingInputError: nothing was run yet.
+        NoLibraryError: nothing was run yet.
     """
     from bioicons_pipeline.captioning import sentences
     from bioicons_pipeline.generation.search import IconSearch
@@ -89,7 +105,7 @@ def icon_search(store: "Store", settings: Settings, console: Console) -> "IconSe
         return _kept(list(texts), settings.cache_dir / "search", console)
 
     return IconSearch(
-        stage.whole_manifest(store),
+        library_manifest(store),
         stage.current_captions(store),
         embed if sentences.available() else None,
     )

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from bioicons_pipeline.cli_display import AsJson, library_manifest, say_json
 from bioicons_pipeline.settings import get_settings
 
 
@@ -20,6 +21,7 @@ def verify(
         Path | None, typer.Option(help="Write every comparison to this CSV file.", show_default=False)
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Compare only the first so many icons.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compare our pictures of the included icons with what Chromium shows, and list those that differ.
 
@@ -32,7 +34,7 @@ def verify(
 
     settings = get_settings()
     store = Store(settings.resolved_store_root)
-    frame = stage.whole_manifest(store)
+    frame = library_manifest(store)
     if category is not None:
         check_category(category, stage.current_categories(store))
         frame = frame.loc[frame["category"] == category]
@@ -56,6 +58,9 @@ def verify(
 
         write_whole(out, pd.DataFrame([row.as_row() for row in rows]).to_csv(index=False).encode())
     found = compare.summary(rows)
+    if as_json:
+        say_json(found | {"icons_compared": [row.as_row() for row in rows]})
+        return
     if found["differ"]:
         table = Table("icon", "ours", "Chromium", "difference", title="Icons to look at")
         for row in rows:

@@ -1,6 +1,7 @@
 """The command line as a user starts it: in a process, with a data folder of the test's own."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,11 @@ def bioicons(
 @pytest.fixture(scope="session")
 def slice_of_the_library(sample_repo, tmp_path_factory) -> Path:
     """A git repository with 40 real icons of two categories and five of a third, in the upstream layout."""
-    root = tmp_path_factory.mktemp("slice")
+    return make_slice(sample_repo, tmp_path_factory.mktemp("slice"))
+
+
+def make_slice(sample_repo: Path, root: Path) -> Path:
+    """Make that repository in `root` from a clone of the sample bundle."""
     wanted = {"Animals": 25, "Microbiology": 15, "Parasites": 5}
     chosen: list[Path] = []
     for category, count in wanted.items():
@@ -56,3 +61,17 @@ def finished(slice_of_the_library, tmp_path_factory):
     done = bioicons(*arguments, *BRIEF, data=data)
     assert done.returncode == 0, done.stdout + done.stderr
     return data, done, arguments
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """The system's Chromium, without a window."""
+    from playwright.sync_api import sync_playwright
+
+    program = next(
+        p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))
+    )
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        yield running
+        running.close()

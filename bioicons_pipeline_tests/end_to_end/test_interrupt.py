@@ -31,7 +31,7 @@ def test_ctrl_c_stops_everything_and_keeps_what_was_finished(tmp_path):
         env={**os.environ, "BIOICONS_DATA_DIR": str(data)},
         stderr=(tmp_path / "stderr").open("w"),
     )
-    end = time.monotonic() + 300
+    end = time.monotonic() + 500
     while "fixed-noise loss at step 0" not in (tmp_path / "stderr").read_text():
         assert process.poll() is None and time.monotonic() < end, (tmp_path / "stderr").read_text()
         time.sleep(0.5)

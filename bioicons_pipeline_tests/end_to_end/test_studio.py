@@ -4,7 +4,6 @@ import json
 import os
 import queue
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from bioicons_pipeline.generation.carriers import read_card
 from bioicons_pipeline.rendering import RenderSettings, render_one
@@ -59,17 +58,6 @@ def opened(data, out, *arguments, **environment):
         assert "Traceback" not in "".join(said), "".join(said)
     finally:
         process.kill()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    program = next(
-        p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))
-    )
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
-        yield running
-        running.close()
 
 
 @pytest.mark.chromium

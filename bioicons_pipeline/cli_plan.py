@@ -1,0 +1,127 @@
+"""`bioicons plan`: what would be rebuilt and trained if it ran now, and about how long that takes.
+
+Belongs here: options, table and words of this verb. Does not belong here: the comparison
+(`orchestration/stages/outlook`) and the figures (`orchestration/durations`).
+"""
+
+import json
+import warnings
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bioicons_pipeline.settings import get_settings
+
+UNKNOWN = "not yet measured here"
+
+
+def plan(
+    source: Annotated[
+        str | None, typer.Option(help="Upstream library, as for `bioicons run`.", show_default=False)
+    ] = None,
+    ref: Annotated[str | None, typer.Option(help="Commit, tag or branch; default: the newest.")] = None,
+    base: Annotated[str | None, typer.Option(help="Base model.", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Say what would be rebuilt and trained, and about how long it takes on this machine; run nothing.
+
+    Looks at upstream without fetching a file. Times come from earlier runs here; a category that was never
+    trained is taken to need what the others did.
+    """
+    warnings.filterwarnings("ignore")
+    from bioicons_pipeline.library.drift import Thresholds
+    from bioicons_pipeline.orchestration.durations import measured
+    from bioicons_pipeline.orchestration.instance import shared_instance
+    from bioicons_pipeline.orchestration.stages.outlook import prospects
+    from bioicons_pipeline.orchestration.stages.training_plan import planned_base
+    from bioicons_pipeline.store import Store
+    from bioicons_pipeline.training.base_models import check_base
+
+    settings = get_settings()
+    chosen = base or settings.base
+    check_base(chosen)
+    found = prospects(
+        Store(settings.resolved_store_root),
+        source or settings.source,
+        ref if source or ref else settings.ref,
+        settings.cache_dir,
+        settings.licence_preset,
+        planned_base(chosen, settings.bases_dir),
+        Thresholds(settings.retrain_share, settings.retrain_icons),
+    )
+    with shared_instance(settings) as instance:
+        times = measured(instance, chosen)
+    rows = [_row(one, times) for one in found]
+    anything = any(row["rebuild"] for row in rows)
+    total = [times.manifest] if anything else []
+    total += [row[key] for row in rows for what, key in _COSTS if row[what]]
+    summary = {
+        "base": chosen,
+        "manifest_seconds": times.manifest if anything else 0.0,
+        "seconds": None if None in total else sum(total),
+        "at_least_seconds": sum(seconds for seconds in total if seconds is not None),
+        "categories": rows,
+    }
+    if as_json:
+        typer.echo(json.dumps(summary, indent=1, ensure_ascii=False))
+    else:
+        _show(summary)
+
+
+_COSTS = (("rebuild", "rebuild_seconds"), ("train", "train_seconds"))
+
+
+def _row(one: Any, times: Any) -> dict[str, Any]:
+    rebuild = times.rebuild(one.changes.icons) if one.category else 0.0
+    return {
+        "category": one.category or "library",
+        "icons": one.changes.icons,
+        "added": one.changes.added,
+        "removed": one.changes.removed,
+        "renamed": one.changes.renamed,
+        "redrawn": one.changes.redrawn,
+        "rebuild": one.rebuild,
+        "train": one.train,
+        "reason": one.reason,
+        "rebuild_seconds": rebuild if one.rebuild else 0.0,
+        "train_seconds": times.train(one.category or "library") if one.train else 0.0,
+    }
+
+
+def _show(summary: dict[str, Any]) -> None:
+    from bioicons_pipeline.orchestration.stages.outlook import WITHDRAWN
+
+    rows = [row for row in summary["categories"] if row["rebuild"] or row["train"]]
+    kept = len(summary["categories"]) - len(rows)
+    if rows:
+        table = Table("category", "icons", "rebuild", "train", "why", box=None)
+        for row in rows:
+            cells = [_cell(row[what], row[key]) for what, key in _COSTS]
+            table.add_row(row["category"], str(row["icons"]), *cells, row["reason"])
+        Console(soft_wrap=True).print(table)
+    typer.echo(f"{len(rows)} of {len(summary['categories'])} would change; {kept} stay as they are.")
+    withdrawn = [row["category"] for row in summary["categories"] if row["reason"] == WITHDRAWN]
+    if withdrawn:
+        typer.echo(f"Withdrawn upstream, and kept as they were: {', '.join(withdrawn)}.")
+    if not rows:
+        return
+    if summary["manifest_seconds"]:
+        typer.echo(f"The manifest, which is of the whole library: {_time(summary['manifest_seconds'])}.")
+    if summary["seconds"] is not None:
+        typer.echo(f"Together about {_time(summary['seconds'])} on this machine, by its earlier runs.")
+    else:
+        typer.echo(f"Together: {UNKNOWN}; what was measured adds up to {_time(summary['at_least_seconds'])}.")
+
+
+def _cell(wanted: bool, seconds: float | None) -> str:
+    if not wanted:
+        return "–"
+    return UNKNOWN if seconds is None else f"yes, {_time(seconds)}"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

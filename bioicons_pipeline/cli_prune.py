@@ -1,0 +1,46 @@
+"""`bioicons prune`: deletes what nothing refers to any more.
+
+Belongs here: options and words of this verb. Does not belong here: what is kept (`store/prune.py`).
+"""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress
+
+from bioicons_pipeline.cli_dataset import readable_bytes
+from bioicons_pipeline.settings import get_settings
+
+DAY_S = 24 * 3600.0
+
+
+def prune(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be deleted, and delete nothing.")
+    ] = False,
+    keep_days: Annotated[
+        float, typer.Option(min=1, help="Keep what was used within so many days, whatever refers to it.")
+    ] = 14,
+) -> None:
+    """Delete versions in the store that nothing refers to any more, and their files.
+
+    Kept are: what each asset shows now, the datasets that its LoRAs were trained on, everything that was
+    published, and what was in use lately. It may run beside other commands, and may be stopped at any time.
+    """
+    from bioicons_pipeline.store import Store
+
+    store = Store(get_settings().resolved_store_root)
+    columns = ("looking at files", BarColumn(bar_width=24), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("files", total=None)
+        done = store.prune(
+            keep_days * DAY_S,
+            dry_run=dry_run,
+            progress=lambda now, total: bars.update(task, completed=now, total=total),
+        )
+    verb = "would be deleted" if dry_run else "deleted"
+    typer.echo(
+        f"{len(done.versions)} versions and {done.blobs} files ({readable_bytes(done.bytes)}) {verb}; "
+        f"{done.versions_left} versions and {done.blobs_left} files stay."
+    )

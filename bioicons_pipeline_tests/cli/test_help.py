@@ -1,0 +1,100 @@
+"""What a stranger reads first: the help, the completion, the exit codes, a wrong setting."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from bioicons_pipeline import cli
+from bioicons_pipeline.orchestration.stages import manifest as manifest_stage
+from bioicons_pipeline.settings import SettingsError, get_settings
+
+
+@pytest.fixture
+def bioicons(monkeypatch, capsys):
+    """Run `bioicons …` in this process, as 80 columns show it: (exit code, stdout, stderr)."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+    get_settings.cache_clear()
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["bioicons", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        said = capsys.readouterr()
+        return stopped.value.code or 0, said.out, said.err
+
+    yield run
+    get_settings.cache_clear()
+
+
+def verbs() -> dict[str, object]:
+    return typer.main.get_command(cli.app).commands
+
+
+def test_the_help_fits_a_screen_and_names_every_verb_in_one_line(bioicons):
+    code, said, _ = bioicons("--help")
+    lines = said.rstrip().splitlines()
+    assert code == 0 and len(lines) <= 40 and max(map(len, lines)) <= 80, said
+    for name in verbs():
+        assert sum(line.strip("│ ").startswith(f"{name} ") for line in lines) == 1, name
+    for panel in (cli.START, cli.SCIENTIST, cli.ENGINEER, cli.CURATOR):
+        assert panel in said
+    assert "130 Ctrl-C" in said
+
+
+def test_every_verb_says_for_whom_it_is():
+    panels = {cli.START, cli.SCIENTIST, cli.ENGINEER, cli.CURATOR}
+    assert {name for name, verb in verbs().items() if verb.rich_help_panel not in panels} == set()
+
+
+def test_exit_codes(bioicons, tmp_path, monkeypatch):
+    monkeypatch.setenv("BIOICONS_DATA_DIR", str(tmp_path))
+    assert bioicons("--version")[0] == 0
+    code, _, said = bioicons("search", "mouse")
+    assert code == 2 and said.startswith("Error: ") and "bioicons run" in said
+    assert bioicons("serach")[0] == 2
+
+
+def test_a_setting_that_cannot_be_is_named(bioicons, monkeypatch):
+    monkeypatch.setenv("BIOICONS_RENDER_SIZE", "huge")
+    with pytest.raises(SettingsError):
+        get_settings()
+    code, _, said = bioicons("manifest")
+    assert code == 2 and "BIOICONS_RENDER_SIZE='huge'" in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_curator_is_told_of_decisions_without_effect(bioicons, monkeypatch, tmp_path, own):
+    monkeypatch.setenv("BIOICONS_DATA_DIR", str(tmp_path))
+    if own:
+        monkeypatch.setenv("BIOICONS_CURATION", str(tmp_path / "my.yaml"))
+    monkeypatch.setattr(manifest_stage, "notes", lambda _: ["mosue.svg matches no icon"])
+    monkeypatch.setattr(manifest_stage, "whole_manifest", lambda _: pd.DataFrame({"name": ["mouse"]}))
+    target = tmp_path / "manifest.csv"
+    code, _, said = bioicons("manifest", "--out", str(target))
+    assert code == 0 and target.read_text() == "name\nmouse\n"
+    assert ("mosue.svg matches no icon" in said) is own
+
+
+def test_the_shell_completes_verbs():
+    asked = {"_BIOICONS_COMPLETE": "complete_bash", "COMP_WORDS": "bioicons ga", "COMP_CWORD": "1"}
+    program = "import sys; sys.argv = ['bioicons']; from bioicons_pipeline.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, **asked}, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["gallery"], done.stderr
+
+
+def test_results_for_scripts_are_json(monkeypatch):
+    from bioicons_pipeline import doctor
+
+    monkeypatch.setattr(doctor, "examine", lambda _: [doctor.python(), doctor.chromium(None)])
+    done = CliRunner().invoke(cli.app, ["doctor", "--json"])
+    assert done.exit_code == 0
+    assert [row["check"] for row in json.loads(done.stdout)] == ["Python", "chromium"]
