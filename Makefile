@@ -7,7 +7,7 @@ TORCH ?= torch==2.13.0
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo ui test test-slow lint types clean
+.PHONY: help install demo ui check test test-fast test-slow coverage lint types docs docs-serve pictures clean
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
@@ -32,11 +32,28 @@ lint: $(STAMP) ## style, import rules, the workspace loads
 	$(BIN)/lint-imports
 	$(BIN)/dagster definitions validate -w workspace.yaml
 
-types: $(STAMP) ## static types
+types: $(STAMP) ## static types (minutes; not clean yet, so not in check)
 	$(BIN)/pyright
 
-test: lint ## what CI runs
+check: test ## all that CI runs, under the name that contributors look for
+
+test: lint docs ## what CI runs
 	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-fast: $(STAMP) ## the tests that take seconds
+	$(BIN)/python -m pytest -n 2 -q -m "not slow and not costly"
+
+coverage: $(STAMP) ## what CI runs, with coverage: a table, and htmlcov/
+	$(BIN)/python -m pytest -n 2 -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html
+
+docs: $(STAMP) ## the documentation site in site/, with strict links
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+docs-serve: $(STAMP) ## the documentation while one writes it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
+pictures: $(STAMP) ## every figure and screenshot anew, from runs of its own (half an hour)
+	$(BIN)/python docs/make_pictures.py
 
 test-slow: $(STAMP) ## the long tests
 	$(BIN)/python -m pytest -m slow

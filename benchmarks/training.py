@@ -1,6 +1,6 @@
 """What the trainer costs beside the arithmetic, and beside the plain loop that most scripts are.
 
-    python benchmarks/training.py [--steps N] [--icons N …]          # about five minutes on two cores
+    python benchmarks/training.py [--steps N] [--icons N …]          # about nine minutes on two cores
 
 All on flux-nano as it ships, at the numbers of the preset `cpu-nano`, with pictures made here. Three ways
 take turns on blocks of steps in one process, so that whatever else the machine does falls on all of them:
@@ -299,7 +299,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--blocks", type=int, default=9, help="rounds of the three ways; a multiple of 3")
+    parser.add_argument("--blocks", type=int, default=27, help="rounds of the three ways; a multiple of 3")
     parser.add_argument("--block", type=int, default=8, help="steps a round")
     parser.add_argument("--icons", type=int, nargs="*", default=[64, 256, 1024])
     parser.add_argument("--steps", type=int, default=10, help="steps of a process of its own")

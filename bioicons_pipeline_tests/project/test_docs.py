@@ -1,0 +1,84 @@
+"""The documentation takes its numbers from the measured files, and so does the README."""
+
+import re
+import sys
+from statistics import mean
+
+import pytest
+
+from bioicons_pipeline_tests.conftest import REPOSITORY
+
+sys.path.insert(0, str(REPOSITORY / "docs"))
+import flow
+import hooks
+
+PAGES = sorted((REPOSITORY / "docs").rglob("*.md"))
+OWN = [run for run in hooks.results("nano_lora")["runs"] if run["captions"] == "own captions"]
+SECONDS = [run["seconds"] for run in hooks.results("nano_lora")["runs"]]
+PUBLISHED = (
+    f"icons from {mean(run['base_loss'] for run in OWN):.2f} "
+    f"to {mean(run['lora_loss'] for run in OWN):.2f} (three seeds",
+    f"manifest of {hooks.value('manifest', 'icons', ',')} icons, the first time "
+    f"| {hooks.value('manifest', 'cold_seconds.total', '.0f')} s",
+    f"an upstream update of {hooks.value('manifest', 'replay.4.touched')} icons "
+    f"| {hooks.value('manifest', 'replay.4.seconds.total', '.0f')} s",
+    f"{hooks.value('rendering', 'throughput.ms_per_icon.ours_cold', '.0f')} ms an icon "
+    f"| {hooks.value('rendering', 'memory.peak_mib')} MiB",
+    f"LoRA of flux-nano, {hooks.value('nano_lora', 'icons.train')} icons, "
+    f"{hooks.value('nano_lora', 'config.steps')} steps | {min(SECONDS):.0f} to {max(SECONDS):.0f} s",
+    f"{hooks.value('flux_nano', 'speed.steps')} steps "
+    f"| {hooks.value('flux_nano', 'speed.sixteen_icons_s', '.1f')} s",
+)
+"""What the README says of measured figures; it is not built, so its numbers are compared."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_marker_resolves(page):
+    shown = hooks.on_page_markdown(page.read_text("utf-8"))
+    assert "{{ " not in shown and " }}" not in shown
+
+
+def test_a_marker_that_does_not_resolve_stops_the_build():
+    with pytest.raises(KeyError):
+        hooks.on_page_markdown("{{ value nano_lora gain_over_base.median }}")
+    with pytest.raises(FileNotFoundError):
+        hooks.on_page_markdown("{{ source bioicons_pipeline/nowhere.py }}")
+    with pytest.raises(KeyError):
+        hooks.on_page_markdown("{{ nothing }}")
+
+
+def test_the_commands_are_all_there():
+    shown = hooks.commands()
+    for heading in ("bioicons run", "bioicons publish lora", "bioicons export dataset", "bioicons doctor"):
+        assert f"## {heading}\n" in shown
+    assert "`--licence" not in shown and "| `--category` |" in shown
+
+
+def test_settings_are_shown_as_variables_with_their_limits():
+    shown = hooks.fields("bioicons_pipeline.settings.Settings", "env")
+    assert "| `BIOICONS_RENDER_SIZE` | int (≥ 16 ≤ 4096) | `1024` |" in shown
+    training = hooks.fields("bioicons_pipeline.training.config.TrainingConfig")
+    assert "| `optimizer` | `adamw`, `adamw8bit` | `adamw` |" in training
+
+
+@pytest.mark.parametrize("sentence", PUBLISHED)
+def test_published_numbers_are_the_measured_ones(sentence):
+    assert sentence in " ".join((REPOSITORY / "README.md").read_text("utf-8").split())
+
+
+def test_links_of_the_readme_lead_somewhere():
+    for name in ("README.md", "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", (REPOSITORY / name).read_text("utf-8")):
+            assert (REPOSITORY / target).exists(), f"{name}: {target}"
+
+
+def test_the_drawing_is_the_one_that_the_script_draws():
+    assert (REPOSITORY / "docs" / "explanation" / "flow.svg").read_text("utf-8") == flow.flow_svg()
+
+
+def test_the_drawing_names_the_assets():
+    from bioicons_pipeline.orchestration.stages import base
+
+    known = {base.SNAPSHOT, base.MANIFEST, base.IMAGES, base.CAPTIONS, base.DATASET}
+    known |= {base.WEIGHTS, base.GRID, base.EVALUATION}
+    assert {name for name, *_ in flow.STAGES} == known

@@ -1,0 +1,99 @@
+"""The wheel, installed outside the checkout: what ships with it is there, and the tutorial works from it."""
+
+import os
+import re
+import site
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from bioicons_pipeline_tests.conftest import REPOSITORY
+
+TUTORIAL = REPOSITORY / "docs" / "tutorials" / "engineer.md"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """The wheel of this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = "import sys, hatchling.build; hatchling.build.build_wheel(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", build, str(folder)], cwd=REPOSITORY, check=True)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> Path:
+    """The interpreter of an environment of its own, which has the wheel, and its libraries from this one."""
+    place = tmp_path_factory.mktemp("elsewhere")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place / "env")], check=True)
+    python = place / "env" / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps", "--quiet"]
+    subprocess.run([*pip, "--no-index", str(wheel)], check=True)
+    packages = next((place / "env" / "lib").glob("python*/site-packages"))
+    (packages / "libraries.pth").write_text("\n".join(site.getsitepackages()))  # a path, not its .pth files
+    return python
+
+
+@pytest.mark.git
+def test_it_has_everything_that_is_read_at_run_time(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    package = REPOSITORY / "bioicons_pipeline"
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "."],
+        cwd=package, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    wanted = {f"bioicons_pipeline/{name}" for name in listed.stdout.splitlines() if (package / name).exists()}
+    assert wanted <= names, sorted(wanted - names)
+    assert "bioicons_pipeline/orchestration/dagster.yaml" in names
+    assert not [name for name in names if name.startswith(("bioicons_pipeline_tests", "docs", "benchmarks"))]
+
+
+def test_its_version_is_one(wheel):
+    assert re.match(
+        r"bioicons_pipeline-\d+\.\d+(\.\d+)?(\.?dev\d+)?([+][a-z0-9.]+)?-py3-none-any\.whl", wheel.name
+    )
+
+
+def follow(installed: Path, folder: Path, kinds: str) -> str:
+    """Run the tutorial's blocks of these `kinds` (a pattern) as they stand, in one shell; returns stdout."""
+    blocks = re.findall(rf"```(?:{kinds})\n(.*?)```", TUTORIAL.read_text("utf-8"), re.S)
+    assert len(blocks) >= 2
+    kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    program = (
+        "from bioicons_pipeline.training.base_models import resolve_base as base;"
+        "import bioicons_pipeline as b; print('here:', b.__file__, base('flux-nano', '.').path, sep='\\n')"
+    )
+    done = subprocess.run(
+        ["bash", "-euc", "\n".join([*blocks, f'python -c "{program}"'])],
+        cwd=folder,
+        env={**kept, "PATH": f"{installed.parent}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_engineers_tutorial_works_where_there_is_no_checkout(installed, tmp_path):
+    """Up to the dataset (blocks marked `sh`); package and base are those of the wheel."""
+    said = follow(installed, tmp_path, "sh")
+    assert str(tmp_path / "data" / "outputs" / "Animals" / "dataset") in said
+    assert (tmp_path / "dataset" / "ATTRIBUTION.md").is_file() and (tmp_path / "manifest.csv").is_file()
+    assert '"citation": "' in said
+    places = said.split("here:\n")[1].split()
+    assert len(places) == 2
+    assert all(Path(place).is_relative_to(installed.parents[1]) for place in places), places
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_whole_tutorial_ends_with_a_lora_and_an_icon(installed, tmp_path):
+    """All of it (`sh` and `bash`); the blocks without a mark need a GPU, hours or a person."""
+    follow(installed, tmp_path, "sh|bash")
+    outputs = tmp_path / "data" / "outputs" / "Animals"
+    for name in ("pytorch_lora_weights.safetensors", "comfyui_lora.safetensors"):
+        assert (outputs / "lora-flux-tiny" / name).is_file()
+    assert len(list((tmp_path / "icons").glob("a-mouse-*.png"))) == 1
