@@ -54,13 +54,14 @@ def publish_lora(
         typer.echo("Dry run: nothing was sent.")
         return
     api = hub_api()
+    # before it is sent: killed in between, a note too many costs disk, one too few a published LoRA's origin
+    remember(Store(settings.resolved_store_root), publication, repo)
     settings.work_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="lora-", dir=settings.work_dir) as scratch:
         for name, data in files.items():
             write_whole(Path(scratch) / name, data)
         push(Path(scratch), repo, "model", f"LoRA of {category or 'the library'}", api=api, private=private)
         size = sum(size for _, size in files_of(Path(scratch)))
-    remember(Store(settings.resolved_store_root), publication, repo)
     typer.echo(f"{len(files)} files, {readable_bytes(size)}: https://huggingface.co/{repo}")
 
 

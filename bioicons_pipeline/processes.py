@@ -14,11 +14,16 @@ import runpy
 import signal
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 CLOCK_SLACK_S = 60.0
 """Seconds that a start time may differ: system clocks are set right now and then. A process number is not
 given out again that soon."""
+UNKNOWN = 0.0
+"""Start time of a process that runs and shows no more than that."""
 PARENT_VARIABLE = "BIOICONS_PARENT_PID"
 """Tells the child of a module that was run through here which process must be its parent."""
 _PR_SET_PDEATHSIG = 1
@@ -36,23 +41,46 @@ class ProcessId:
     @classmethod
     def here(cls) -> "ProcessId":
         """This process."""
-        return cls(this_host(), os.getpid(), started_at(os.getpid()) or 0.0)
+        return cls(this_room(), os.getpid(), started_at(os.getpid()) or 0.0)
 
     def is_gone(self) -> bool | None:
         """Whether it has ended; None for a process of another machine, of which nothing is known here."""
-        if self.host != this_host():
+        if self.host != this_room():
             return None
         started = started_at(self.pid)
+        if started == UNKNOWN:
+            return False
         return started is None or abs(started - self.started) > CLOCK_SLACK_S
 
 
 def this_host() -> str:
-    """Name of this machine."""
-    return platform.node()
+    """Name of this machine; with the user, where users may not see each other's processes."""
+    return f"{platform.node()} user {os.getuid()}" if _hides_processes() else platform.node()
+
+
+def this_room() -> str:
+    """Machine and process namespace: containers may share a machine's name, and see no process of each other.
+
+    A container that is started again is another room, of whose earlier processes nothing is known.
+    """
+    with suppress(OSError):
+        return f"{this_host()} {Path('/proc/self/ns/pid').readlink()}"
+    return this_host()
+
+
+@cache
+def _hides_processes() -> bool:
+    """Whether /proc shows users only their own processes (mount option hidepid)."""
+    with suppress(OSError):
+        lines = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+        options = [option for line in lines if line[1] == "/proc" for option in line[3].split(",")]
+        hiding = [one for one in options if one.startswith("hidepid=")]
+        return bool(hiding) and hiding[-1] not in ("hidepid=0", "hidepid=off")
+    return False
 
 
 def started_at(pid: int) -> float | None:
-    """When process `pid` of this machine started, seconds since 1970; None if it does not run."""
+    """When process `pid` of this machine started, seconds since 1970; `UNKNOWN`; None if it does not run."""
     import psutil
 
     try:
@@ -61,7 +89,7 @@ def started_at(pid: int) -> float | None:
     except psutil.NoSuchProcess:
         return None
     except psutil.AccessDenied:  # another user's: it runs, and more cannot be known
-        return 0.0
+        return UNKNOWN
 
 
 def end_with_parent(expected: int | None = None) -> None:

@@ -103,3 +103,15 @@ def test_a_process_of_the_same_number_is_another():
     assert wait_until(lambda: ended.is_gone() is True)  # a zombie counts as gone
     child.wait()
     assert ended.is_gone() is True
+
+
+def test_a_process_that_may_not_be_looked_at_runs(monkeypatch):
+    here = ProcessId.here()
+    monkeypatch.setattr(processes, "started_at", lambda pid: processes.UNKNOWN)
+    assert here.is_gone() is False
+
+
+def test_of_another_container_of_the_same_name_nothing_is_known():
+    here = ProcessId.here()
+    assert replace(here, host=f"{processes.this_host()} pid:[1]", pid=2**22).is_gone() is None
+    assert replace(here, pid=2**22).is_gone() is True  # of this one it is

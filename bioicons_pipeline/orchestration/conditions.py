@@ -36,11 +36,12 @@ INPUTS = dg.AssetSelection.groups(looks.INPUTS, include_sources=True)
 def follows(*parents: str | list[str], new_partitions: bool = False) -> dg.AutomationCondition:
     """Made again when the data version of a parent moved (of `parents`, where they are named).
 
-    A failed run is tried again when upstream is looked at next. new_partitions: a category that was just
-    registered counts as moved. Nothing runs while a parent runs or is about to, or was never made.
+    What has never been made when automation is switched on is made then. A failed run is tried again when
+    upstream is looked at next. new_partitions: a category that was just registered counts as moved. Nothing
+    runs while a parent runs or is about to, or was never made.
     """
     return (
-        _wanted(*parents, new_partitions=new_partitions)
+        (_wanted(*parents, new_partitions=new_partitions) | _unbuilt())
         & ~Condition.any_deps_match(Condition.missing()).ignore(INPUTS).with_label("a parent was never made")
         & ~Condition.any_deps_match(_running()).with_label("a parent runs")
         & ~Condition.in_progress()
@@ -75,6 +76,15 @@ def _running() -> dg.AutomationCondition:
     return Condition.in_progress() | Condition.will_be_requested()
 
 
+def _unbuilt() -> dg.AutomationCondition:
+    """Was missing when automation was switched on, nobody made it or asked for it since, and what it is made
+    of is there. The snapshot itself waits for upstream to be looked at."""
+    found = Condition.missing() & Condition.initial_evaluation()
+    handled = Condition.newly_requested() | Condition.newly_updated()
+    there = Condition.any_deps_match(~Condition.missing()).ignore(INPUTS)
+    return found.since(handled).with_label("it was never made") & there
+
+
 def _wanted(*parents: str | list[str], new_partitions: bool = False) -> dg.AutomationCondition:
     moved = Condition.any_deps_match(Condition.data_version_changed())
     if parents:
@@ -83,4 +93,7 @@ def _wanted(*parents: str | list[str], new_partitions: bool = False) -> dg.Autom
     wanted = moved.with_label("a parent's version moved") | again.with_label("it failed, and may try again")
     if new_partitions:
         wanted = wanted | Condition.newly_missing()
-    return wanted.since_last_handled()
+    # Only a request settles what moved, and not what was made since: a parent that moved while its child ran
+    # was not in what that run made.
+    handled = Condition.newly_requested() | Condition.initial_evaluation()
+    return wanted.since(handled.with_label("it was asked for since"))

@@ -3,12 +3,9 @@
 import dagster as dg
 
 from bioicons_pipeline.orchestration import looks
-from bioicons_pipeline.settings import get_settings
+from bioicons_pipeline.orchestration.recovery import training_limits
 
-TRAINING_TAGS = {
-    "dagster/max_runtime": str(round(get_settings().training_hours * 3600)),  # seconds
-    "dagster/max_retries": "5",  # a killed training goes on from its last checkpoint: another try is cheap
-}
+TRAINING_TAGS = training_limits()
 
 refresh_library = dg.define_asset_job(
     "refresh_library",

@@ -15,11 +15,15 @@ from dagster._core.launcher.base import LaunchRunContext
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
 from bioicons_pipeline.processes import CLOCK_SLACK_S, started_at, this_host
+from bioicons_pipeline.settings import get_settings
 
 HOST_TAG = "bioicons/host"
 """Tag of a run: the machine that its process is on. A process number means nothing elsewhere."""
 UNNUMBERED_S = 180.0
 """A run says its process number within moments of its start; one that did not for so long never will."""
+
+TRAINING = ("lora_weights", "lora_sweep")
+"""Assets that train, the library-wide ones too."""
 
 STEP_RETRIES = dg.RetryPolicy(max_retries=2, delay=2)
 """Of every asset: a step whose process was killed is begun again in its run. What a user must mend first
@@ -31,7 +35,10 @@ class LocalRunLauncher(DefaultRunLauncher):
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """Start the run's process; a retry's tag, copied from the run before, is set anew."""
-        self._instance.add_run_tags(context.dagster_run.run_id, {HOST_TAG: this_host()})
+        run = context.dagster_run
+        limits = training_limits() if trains(run) else {}
+        missing = {name: value for name, value in limits.items() if name not in run.tags}
+        self._instance.add_run_tags(run.run_id, {**missing, HOST_TAG: this_host()})
         super().launch_run(context)
 
     @property
@@ -45,6 +52,20 @@ class LocalRunLauncher(DefaultRunLauncher):
         if reason is None:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.NOT_FOUND, reason)
+
+
+def training_limits() -> dict[str, str]:
+    """Tags of a run that trains: how long it may take, and how often it is started again."""
+    return {
+        "dagster/max_runtime": str(round(get_settings().training_hours * 3600)),  # seconds
+        "dagster/max_retries": "5",  # a killed training goes on from its last checkpoint: a try is cheap
+    }
+
+
+def trains(run: dg.DagsterRun) -> bool:
+    """Whether a run was asked for a training. A run of automation, or of the button Materialize, belongs to
+    no job that could say so by its tags."""
+    return any(key.path[-1] in TRAINING for key in run.asset_selection or ())
 
 
 def why_gone(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:

@@ -53,7 +53,8 @@ def prune(
             "need what is younger."
         )
     before = time.time() - keep_s
-    backend.sweep(keep_s)
+    if not dry_run:
+        backend.sweep(keep_s)
     named = set(_named(backend))
     left: list[str] = []
     gone: list[str] = []

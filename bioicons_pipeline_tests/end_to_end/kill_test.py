@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -155,14 +156,23 @@ def undisturbed(data: Path, arguments: list[str]) -> tuple[dict[str, str], float
 
 
 def disturbed(
-    folder: Path, arguments: list[str], expected: dict[str, str], seconds: float, kills: int, seed: int
+    folder: Path,
+    arguments: list[str],
+    expected: dict[str, str],
+    seconds: float,
+    kills: int,
+    seed: int,
+    roles: Sequence[str] = (),
 ) -> Report:
-    """Kill until `kills` are done; a round is one data folder, from nothing to the finished run."""
+    """Kill until `kills` are done; a round is one data folder, from nothing to the finished run.
+
+    roles: what dies first, second, …; each shortly after such a process is there. Then it is drawn.
+    """
     draw, report = random.Random(seed), Report()
     while len(report.kills) < kills and not report.faults:
         report.rounds += 1
         pipeline = Pipeline(folder / f"round-{report.rounds}", arguments)
-        _round(pipeline, draw, report, kills, seconds)
+        _round(pipeline, draw, report, kills, seconds, roles)
         made = versions(pipeline.data)
         for name in sorted({*made, *expected}):
             if made.get(name) != expected.get(name):
@@ -171,22 +181,40 @@ def disturbed(
     return report
 
 
-def _round(pipeline: Pipeline, draw: random.Random, report: Report, kills: int, seconds: float) -> None:
+def _moment(pipeline: Pipeline, draw: random.Random, role: str | None, seconds: float) -> int | None:
+    """Wait for the moment of a kill; the exit code, if the run ends before it."""
+    while role is not None and role != "all" and role not in pipeline.processes():
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return pipeline.process.wait(0.1)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return pipeline.process.wait(draw.uniform(0.2, seconds if role is None else 2.0))
+    return None
+
+
+def _round(
+    pipeline: Pipeline,
+    draw: random.Random,
+    report: Report,
+    kills: int,
+    seconds: float,
+    roles: Sequence[str],
+) -> None:
     code = None
     while code != 0:
         pipeline.start()
         began = time.monotonic()
         while len(report.kills) < kills:
-            try:
-                code = pipeline.process.wait(draw.uniform(0.2, seconds))
+            number = len(report.kills)
+            role = roles[number] if number < len(roles) else None
+            code = _moment(pipeline, draw, role, seconds)
+            if code is not None:
                 break
-            except subprocess.TimeoutExpired:
-                killed = pipeline.kill(draw.choice(ROLES))
-                report.kills.append((killed, round(time.monotonic() - began, 1)))
-                print(f"kill {len(report.kills)}: {killed} after {report.kills[-1][1]} s", flush=True)
-                if killed in ("all", "run"):
-                    code = pipeline.process.wait()
-                    break
+            killed = pipeline.kill(role or draw.choice(ROLES))
+            report.kills.append((killed, round(time.monotonic() - began, 1)))
+            print(f"kill {len(report.kills)}: {killed} after {report.kills[-1][1]} s", flush=True)
+            if killed in ("all", "run"):
+                code = pipeline.process.wait()
+                break
         else:
             code = pipeline.process.wait()
         if left := pipeline.left():

@@ -1,4 +1,4 @@
-"""The short version of `kill_test`: the starter library, two kills, the same artifacts in the end."""
+"""The short version of `kill_test`: the starter library, the training and then everything killed."""
 
 import pytest
 
@@ -10,6 +10,7 @@ def test_killed_at_random_moments_it_makes_the_same(tmp_path):
     arguments = kill_test.brief("starter", steps=70, until="lora_weights")
     expected, seconds = kill_test.undisturbed(tmp_path / "undisturbed", arguments)
     assert len(expected) >= 7
-    report = kill_test.disturbed(tmp_path, arguments, expected, seconds, kills=2, seed=5)
+    roles = ("trainer", "all")
+    report = kill_test.disturbed(tmp_path, arguments, expected, seconds, kills=2, seed=5, roles=roles)
     assert not report.faults, report
-    assert len(report.kills) == 2
+    assert [role for role, _ in report.kills] == list(roles)

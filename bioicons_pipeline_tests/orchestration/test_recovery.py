@@ -13,6 +13,7 @@ import time
 import dagster as dg
 import pytest
 from dagster._core.events import EngineEventData
+from dagster._core.launcher.base import LaunchRunContext
 
 from bioicons_pipeline.orchestration import recovery, resources
 from bioicons_pipeline.orchestration.instance import shared_instance
@@ -91,6 +92,24 @@ def test_a_later_process_of_the_same_number_is_not_the_runs(settings, monkeypatc
         assert recovery.why_gone(instance, run) is None
         monkeypatch.setattr(recovery, "started_at", lambda pid: time.time() + 2 * CLOCK_SLACK_S)
         assert "is gone" in recovery.why_gone(instance, run)
+
+
+def test_a_training_that_no_job_asked_for_has_the_limits_of_one(settings, monkeypatch):
+    """Automation and the button Materialize run assets by no job of ours."""
+    monkeypatch.setattr(recovery.DefaultRunLauncher, "launch_run", lambda self, context: None)
+    with shared_instance(settings) as instance:
+        tags = {}
+        asked = {"lora_weights": {}, "icon_dataset": {}, "lora_sweep": {"dagster/max_retries": "1"}}
+        for name, own in asked.items():
+            key = dg.AssetKey(["library", name] if name == "lora_sweep" else name)
+            run = instance.add_run(dg.DagsterRun("__ASSET_JOB", asset_selection=frozenset({key}), tags=own))
+            instance.run_launcher.launch_run(LaunchRunContext(run, None))
+            tags[name] = instance.get_run_by_id(run.run_id).tags
+    assert tags["lora_weights"]["dagster/max_runtime"] == str(48 * 3600)
+    assert tags["lora_weights"]["dagster/max_retries"] == "5"
+    assert "dagster/max_runtime" not in tags["icon_dataset"]
+    assert tags["lora_sweep"]["dagster/max_retries"] == "1"  # what a run says itself stays
+    assert all(one[HOST_TAG] == this_host() for one in tags.values())
 
 
 FULL = """

@@ -9,7 +9,15 @@ from bioicons_pipeline.library.drift import Thresholds
 from bioicons_pipeline.orchestration.stages.base import DATASET, MANIFEST, WEIGHTS
 from bioicons_pipeline.orchestration.stages.gone import WITHDRAWN
 from bioicons_pipeline.orchestration.stages.manifest import LIBRARY, to_parquet
-from bioicons_pipeline.orchestration.stages.training_plan import PLAN, PlannedBase, plan, standing
+from bioicons_pipeline.orchestration.stages.training_plan import (
+    PLAN,
+    PLAN_VERSION,
+    PlannedBase,
+    is_pending,
+    plan,
+    standing,
+    version_of_plan,
+)
 from bioicons_pipeline.store import Store
 
 BASE = PlannedBase("flux-nano", "sha256:1")
@@ -44,10 +52,11 @@ class Category:
         self.store.set_ref(LIBRARY, listed.id, info={"categories": ["Animals"]})
         return version.id
 
-    def train(self, dataset: str, note: str = "") -> None:
-        """Weights of that dataset, whoever asked for them."""
+    def train(self, dataset: str, note: str = "", asked_by: str | None = None) -> None:
+        """Weights of that dataset, whoever asked for them; `asked_by` the plan of when it began."""
         version = self.store.commit({"weights": f"{dataset}{note}".encode()})
         info = {"status": "trained", "dataset_version": dataset}
+        info |= {} if asked_by is None else {PLAN_VERSION: asked_by}
         self.store.set_ref(WEIGHTS, version.id, **self.place, info=info)
 
     def plan(self, base: PlannedBase = BASE) -> tuple[bool, str]:
@@ -139,3 +148,27 @@ def test_a_category_that_is_gone_is_never_asked_for(animals):
     animals.store.set_ref(MANIFEST, version, partition="Animals", info={WITHDRAWN: "c0ffee" * 6})
     assert animals.plan()[1] == "withdrawn upstream at c0ffeec0ffee"
     assert animals.store.get_ref(PLAN, **animals.place).info["asked_over"] is None
+
+
+def test_what_is_asked_for_during_a_training_is_still_to_be_done_after_it(animals):
+    animals.train(animals.dataset(*range(40)))
+    second = animals.dataset(*range(45))
+    assert animals.plan() == (True, "5 new")
+    began_by = version_of_plan(animals.store, "Animals", BASE.stored_as)
+    third = animals.dataset(*range(5, 45))  # five are withdrawn while it trains
+    assert animals.plan() == (True, "5 gone")
+    animals.train(second, asked_by=began_by)
+    assert animals.wanted()
+    animals.train(third, asked_by=version_of_plan(animals.store, "Animals", BASE.stored_as))
+    assert not animals.wanted() and animals.plan() == (False, "no icon changed")
+
+
+def test_what_upstream_takes_back_before_it_was_trained_is_no_longer_asked_for(animals):
+    animals.train(animals.dataset(*range(40)))
+    animals.plan()
+    animals.dataset(*range(60))
+    assert animals.plan() == (True, "20 new") and animals.wanted()  # and its training fails
+    animals.dataset(*range(40))
+    assert animals.plan() == (True, "no icon changed")  # the plan moves: nothing is to be done
+    assert not animals.wanted() and not is_pending(animals.store, "Animals", BASE.stored_as)
+    assert not animals.plan()[0]

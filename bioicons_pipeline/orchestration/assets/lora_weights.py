@@ -37,7 +37,7 @@ class TrainingRun(dg.Config):
 def _plan(
     store: Any, category: str | None, model: Any, config: TrainingRun, artifacts: ArtifactStore, base: Base
 ) -> Any:
-    from bioicons_pipeline.orchestration.stages import weights
+    from bioicons_pipeline.orchestration.stages import training_plan, weights
 
     return weights.plan(
         store,
@@ -48,6 +48,7 @@ def _plan(
         work_dir=artifacts.work,
         cache_dir=artifacts.bases,
         force=config.force,
+        asked_by=training_plan.version_of_plan(store, category, weights.ref_name(model)),
     )
 
 

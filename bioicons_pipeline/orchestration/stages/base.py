@@ -85,6 +85,10 @@ def unchanged(
     return ref if store.intact(ref.version_id) else None
 
 
+ANEW = ("input_key", "plan_version")
+"""What info says of the latest run, even where that run made the same again."""
+
+
 def publish(
     store: Store,
     asset: str,
@@ -97,15 +101,15 @@ def publish(
 ) -> Outcome:
     """Commit `files` (or take a committed version) and point the ref of `asset` at it, if `guard` lets it.
 
-    When the content is what the ref already shows, everything in its info but `input_key` and what gates
-    say stays: it tells when this content first appeared.
+    When the content is what the ref already shows, everything in its info but `ANEW` and what gates say
+    stays: it tells when this content first appeared.
     """
     version = files if isinstance(files, Version) else store.commit(files)
     before = store.get_ref(asset, partition=partition, base=base)
     changed = before is None or before.version_id != version.id
     facts = dict(info)
     if before is not None and not changed:
-        facts |= without_gate(before.info) | {"input_key": info["input_key"]}
+        facts |= without_gate(before.info) | {name: info[name] for name in ANEW if name in info}
     if changed or before is None or before.info != facts:
         store.set_ref(asset, version.id, partition=partition, base=base, info=facts, guard=guard)
     elif guard:

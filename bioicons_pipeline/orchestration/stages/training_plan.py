@@ -6,7 +6,8 @@ moves only when the icons have moved far enough from those that the current LoRA
 here hinders a person who trains by hand.
 
 While a training that was asked for is still to be done, or has failed, what is compared with is the dataset
-it was asked for: a single further icon does not ask again.
+it was asked for: a single further icon does not ask again. Weights say which plan there was when their
+training began: one that moved during the training is still to be done after it.
 """
 
 import io
@@ -36,6 +37,8 @@ from bioicons_pipeline.training.base_models import REGISTRY, resolve_base
 PLAN = "training_plan"
 ASKED_OVER = "asked_over"
 """Key in the plan: the version of the weights ("" for none) at the time a training was asked for."""
+PLAN_VERSION = "plan_version"
+"""Key in the facts of weights: the version of the plan when their training began; "" for none."""
 _COLUMNS = ["icon_id", "sha256", "spdx", "caption", "width", "name"]
 
 
@@ -93,7 +96,7 @@ def consider(store: Store, category: str | None, base: PlannedBase, thresholds: 
     known = plan.info["dataset_version"] if pending and plan else trained.get("dataset_version")
     if known is None:
         return Decision(True, "it has enough icons now" if weights else "never trained", icons=icons)
-    if known == dataset.version_id:
+    if known == dataset.version_id or (pending and trained.get("dataset_version") == dataset.version_id):
         return Decision(False, "no icon changed", Drift(of=icons), icons)
     try:
         drift = drift_between(_icons(store, known), _icons(store, dataset.version_id), whole_manifest(store))
@@ -118,11 +121,11 @@ def plan(store: Store, category: str | None, base: PlannedBase, thresholds: Thre
         "changed icons": decision.drift.icons if decision.drift else None,
         "trained on": decision.drift.of if decision.drift else None,
     }
-    if not decision.ask and before is not None:
+    if not decision.ask and before is not None and not _is_settled(store, category, before, weights):
         return Outcome(before.version_id, False, {**before.info, **shown})
     few = decision.icons < MINIMUM_ICONS
     dataset = None if few else require_ref(store, DATASET, category).version_id
-    if not decision.ask:  # trained by hand before there was a plan: it is as it should be
+    if not decision.ask:  # trained before there was a plan, or upstream went back: it is as it should be
         dataset = ((weights.info or {}) if weights else {}).get("dataset_version")
     content = {
         "status": "too few icons" if few else "train",
@@ -155,10 +158,28 @@ def is_pending(store: Store, category: str | None, stored_as: str) -> bool:
     return _is_pending(store.get_ref(PLAN, **place), store.get_ref(WEIGHTS, **place))
 
 
+def version_of_plan(store: Store, category: str | None, stored_as: str) -> str:
+    """The plan's version now, "" without a plan: what a training that begins now goes by."""
+    ref = store.get_ref(PLAN, partition=category, base=stored_as)
+    return ref.version_id if ref else ""
+
+
 def _is_pending(plan: Ref | None, weights: Ref | None) -> bool:
-    """No weights came since the training was asked for."""
+    """No weights came since the training was asked for, or they came of a training that began before."""
     asked_over = plan.info.get(ASKED_OVER) if plan else None
-    return asked_over is not None and asked_over == (weights.version_id if weights else "")
+    if plan is None or asked_over is None:
+        return False
+    if weights is None or asked_over == weights.version_id:
+        return True
+    # weights of before there was this key were trained by the plan that there was
+    return (weights.info or {}).get(PLAN_VERSION, plan.version_id) != plan.version_id
+
+
+def _is_settled(store: Store, category: str | None, plan: Ref, weights: Ref | None) -> bool:
+    """A training is asked for that nobody needs any more: the icons are again those of the weights."""
+    dataset = store.get_ref(DATASET, partition=category)
+    trained = (weights.info or {}).get("dataset_version") if weights else None
+    return _is_pending(plan, weights) and dataset is not None and trained == dataset.version_id
 
 
 def _icons(store: Store, dataset_version: str) -> Mapping[str, TrainingIcon]:

@@ -49,11 +49,13 @@ class TrainingRejectedError(BioiconsError):
 
 @dataclass(frozen=True)
 class Plan:
-    """One of: `done` (nothing to train: current, or too few icons), or a `request` for the trainer."""
+    """One of: `done` (nothing to train: current, or too few icons), or a `request` for the trainer.
+    `asked_by`: the version of the training plan that there was at this moment, "" without one."""
 
     key: str
     done: Outcome | None = None
     request: TrainingRequest | None = None
+    asked_by: str = ""
 
 
 def plan(
@@ -66,6 +68,7 @@ def plan(
     work_dir: Path,
     cache_dir: Path,
     force: bool = False,
+    asked_by: str = "",
 ) -> Plan:
     """What to train for `category` (None: the whole library) on `base`, which `base_argument` names.
 
@@ -92,7 +95,7 @@ def plan(
             store,
             WEIGHTS,
             {NOT_TRAINED: to_json(record)},
-            {**record, "input_key": key},
+            {**record, "input_key": key, "plan_version": asked_by},
             partition=category,
             base=ref_name(base),
         )
@@ -100,7 +103,7 @@ def plan(
     request = request_for(
         store, category, config, base_argument=base_argument, work_dir=work_dir, cache_dir=cache_dir
     )
-    return Plan(key, request=request)
+    return Plan(key, request=request, asked_by=asked_by)
 
 
 def request_for(
@@ -203,7 +206,7 @@ def accept(
         "heldout_loss": {"before": report["heldout_loss_before"], "after": report["heldout_loss_after"]},
         **plan_.request.provenance,
     }
-    info = {**facts, "input_key": plan_.key}
+    info = {**facts, "input_key": plan_.key, "plan_version": plan_.asked_by}
     return publish(store, WEIGHTS, version, info, partition=category, base=ref_name(base), guard=guard)
 
 
