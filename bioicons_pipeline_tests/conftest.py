@@ -117,6 +117,14 @@ def rclone_endpoint(tmp_path_factory):
 
 
 @pytest.fixture
+def s3_on_moto(moto_endpoint, monkeypatch) -> str:
+    """moto, which boto3 here uses; for fixtures that have a parameter of their own."""
+    for name, value in s3_servers.environment(moto_endpoint).items():
+        monkeypatch.setenv(name, value)
+    return moto_endpoint
+
+
+@pytest.fixture
 def s3_endpoint(request, monkeypatch) -> str:
     """moto, or the server that a test asks for by indirect parametrization; boto3 here uses it."""
     endpoint = request.getfixturevalue(f"{getattr(request, 'param', 'moto')}_endpoint")
