@@ -98,8 +98,15 @@ class RetrainingPolicy(dg.ConfigurableResource):
 
 
 def default_resources() -> dict[str, dg.ConfigurableResource]:
-    """The resources as the settings of this machine have them."""
+    """The resources as the settings of this machine have them.
+
+    Raises:
+        BioiconsError: a setting lacks something, or carries a secret that would be shown and stored.
+    """
+    from bioicons_pipeline.library.source import refuse_credentials
+
     settings = get_settings()
+    refuse_credentials(settings.source)
     return {
         "artifacts": ArtifactStore(
             root=settings.resolved_store_root,
