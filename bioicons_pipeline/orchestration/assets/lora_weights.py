@@ -76,6 +76,7 @@ def _train(
             with weights.lease(store, weights.WEIGHTS, category, model, holder(context)) as lease:
                 version_id, summary = backend.train(context, plan.request, lease)
                 outcome = weights.accept(store, plan, model, category, version_id, lease.check)
+                backend.forget(plan.request)
     facts = outcome.facts
     metadata: dict[str, Any] = {"status": facts["status"], "base": model.name, **where(store, outcome)}
     if facts["status"] == "trained":
