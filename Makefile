@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,studio,low-memory]' -c constraints.txt
 	@touch $(STAMP)
 
-demo: $(STAMP) ## the whole pipeline on the packaged starter library: no network, GPU or token
+demo: $(STAMP) ## the whole pipeline on the packaged starter library: no GPU or token
 	@echo "Running the whole pipeline on the starter library"
 	$(BIN)/bioicons demo
 

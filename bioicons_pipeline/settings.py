@@ -107,12 +107,12 @@ class Settings(BaseSettings):
     ecs_retries: int = Field(default=5, ge=0, description="ECS: new hosts after the first one was lost.")
 
     def check_deployment(self) -> None:
-        """Refuse a deployment that lacks something.
+        """Refuse a deployment that lacks something; what a place other than `aws` needs, its backend says.
 
         Raises:
             SettingsError: all that is lacking, by the names of the variables.
         """
-        if self.deployment == "local":
+        if self.deployment != "aws":
             return
         names = ("ecs_cluster", "ecs_task_definition", "ecs_container", "ecs_capacity_provider")
         lacking = [f"BIOICONS_{name.upper()}" for name in names if not getattr(self, name)]

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Literal
 
 import pytest
 
@@ -24,6 +25,17 @@ def aws(monkeypatch):
     for name, value in AWS.items():
         monkeypatch.setenv(name, value)
     return monkeypatch
+
+
+def test_another_place_needs_nothing_of_ecs():
+    """docs/training_backends.md: a name in `Settings.deployment` and a branch in `training_backend` are enough."""
+
+    class Wider(Settings):
+        deployment: Literal["local", "aws", "modal"] = "local"
+
+    Wider(deployment="modal").check_deployment()
+    with pytest.raises(SettingsError, match="BIOICONS_ECS_CLUSTER"):
+        Wider(deployment="aws").check_deployment()
 
 
 def test_local_is_the_default():
