@@ -28,7 +28,7 @@ def aws(monkeypatch):
 
 
 def test_another_place_needs_nothing_of_ecs():
-    """docs/training_backends.md: a name in `Settings.deployment` and a branch in `training_backend` are enough."""
+    """A name in `Settings.deployment` and a branch in `training_backend`: docs/training_backends.md."""
 
     class Wider(Settings):
         deployment: Literal["local", "aws", "modal"] = "local"
