@@ -77,11 +77,11 @@ class Base(dg.ConfigurableResource):
 
     name: str
 
-    def resolve(self, bases: Path) -> "BaseModel":
-        """Find the base, or build it in the folder `bases`."""
+    def resolve(self, bases: Path, *, elsewhere: bool = False) -> "BaseModel":
+        """Find the base, or build it in the folder `bases`; elsewhere: another machine loads its weights."""
         from bioicons_pipeline.training.base_models import resolve_base
 
-        return resolve_base(self.name, bases)
+        return resolve_base(self.name, bases, elsewhere=elsewhere)
 
 
 class RetrainingPolicy(dg.ConfigurableResource):

@@ -64,7 +64,7 @@ def _train(
     store = artifacts.open()
     summary: dict[str, Any] = {}
     with user_errors():
-        model = base.resolve(artifacts.bases)
+        model = base.resolve(artifacts.bases, elsewhere=backend.elsewhere)
         # A person trains whenever they want; what automation asks for too much trains nothing.
         done = AUTOMATION_TAG in context.run.tags and training_plan.standing(
             store, category, weights.ref_name(model)

@@ -49,6 +49,11 @@ class TrainingBackend(dg.ConfigurableResource):
     """How often a training that lost its host is started again; each goes on from the last checkpoint."""
     retry_pause_seconds: int = 30
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another machine trains: it has the base's weights, and the token that they may need."""
+        return False
+
     def train(
         self, context: dg.AssetExecutionContext, request: "TrainingRequest", lease: "Lease"
     ) -> tuple[str, dict]:

@@ -25,6 +25,10 @@ class RemoteTraining(TrainingBackend):
     poll_seconds: float = 10
     retries: int = 5
 
+    @property
+    def elsewhere(self) -> bool:
+        return True
+
     def request_for_host(self, request: "TrainingRequest") -> "TrainingRequest":
         """The request with no path of this machine in it, and a name for its checkpoints in the store."""
         from bioicons_pipeline.training.config import digest
