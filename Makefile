@@ -59,7 +59,8 @@ test-slow: $(STAMP) ## the long tests
 	$(BIN)/python -m pytest -m slow
 
 lock: $(STAMP) ## deploy/aws/requirements.lock from constraints.txt, with hashes (asks the package index)
-	$(BIN)/uv pip compile pyproject.toml --extra search --extra low-memory --extra postgres -c constraints.txt \
+	$(BIN)/uv pip compile pyproject.toml deploy/aws/builder.in -c constraints.txt \
+		--extra low-memory --extra postgres \
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes --no-emit-index-url \
 		--no-annotate --no-header --upgrade --quiet -o deploy/aws/requirements.lock
 
