@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bioicons_pipeline_tests import s3_servers
+from bioicons_pipeline_tests import postgres_server, s3_servers
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BUNDLE = Path(
@@ -30,6 +30,10 @@ NEEDS = {
     "chromium": (
         lambda: any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")),
         "no chromium on this machine: apt-get install chromium",
+    ),
+    "postgres": (
+        lambda: postgres_server.binaries() is not None,
+        "no PostgreSQL on this machine: apt-get install postgresql",
     ),
     "git": (lambda: shutil.which("git") is not None, "no git on this machine: apt-get install git"),
 }
