@@ -7,7 +7,7 @@ TORCH ?= torch==2.13.0
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo ui check test test-fast test-slow coverage lint types docs docs-serve pictures clean
+.PHONY: help install demo ui check test test-fast test-slow coverage lint types docs docs-serve pictures lock sbom clean
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
@@ -16,10 +16,10 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Creating the environment in $(VENV) (a few minutes the first time)"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) -c constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,studio,low-memory]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,studio,low-memory,postgres,modal]' -c constraints.txt
 	@touch $(STAMP)
 
-demo: $(STAMP) ## the whole pipeline on the packaged starter library: no network, GPU or token
+demo: $(STAMP) ## the whole pipeline on the packaged starter library: no GPU or token
 	@echo "Running the whole pipeline on the starter library"
 	$(BIN)/bioicons demo
 
@@ -57,6 +57,16 @@ pictures: $(STAMP) ## every figure and screenshot anew, from runs of its own (ha
 
 test-slow: $(STAMP) ## the long tests
 	$(BIN)/python -m pytest -m slow
+
+lock: $(STAMP) ## deploy/aws/requirements.lock from constraints.txt, with hashes (asks the package index)
+	$(BIN)/uv pip compile pyproject.toml deploy/aws/builder.in -c constraints.txt \
+		--extra low-memory --extra postgres \
+		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes --no-emit-index-url \
+		--no-annotate --no-header --upgrade --quiet -o deploy/aws/requirements.lock
+
+sbom: $(STAMP) ## what the images of deploy/aws hold of Python packages, as sbom.json (CycloneDX)
+	$(BIN)/cyclonedx-py requirements deploy/aws/requirements.lock --pyproject pyproject.toml \
+		--output-reproducible --of JSON -o sbom.json
 
 clean: ## remove the environment (data/ stays)
 	rm -rf $(VENV)

@@ -62,6 +62,30 @@ def shuffled(store: Store, version_id: str, seed: int) -> str:
     return store.commit(files).id
 
 
+def summary(category: str, dataset: str, icons: dict, config: dict, runs: list[dict]) -> dict:
+    """What the runs say together; each seed has its own noise, so changes are compared within a seed."""
+    own = [run["lora_loss"] for run in runs if run["captions"] == "own captions"]
+    other = [run["lora_loss"] for run in runs if run["captions"] != "own captions"]
+    gains = [run["base_loss"] - run["lora_loss"] for run in runs if run["captions"] == "own captions"]
+    return {
+        "category": category,
+        "dataset": dataset,
+        "icons": icons,
+        "config": config,
+        "runs": runs,
+        "gain_over_base": {
+            "mean": float(np.mean(gains)),
+            "spread": float(np.ptp(gains)),
+            "worst": min(gains),
+        },
+        "gain_over_shuffled": {
+            "mean": float(np.mean(np.subtract(other, own))),
+            "worst": float(np.min(np.subtract(other, own))),
+        },
+        "machine": {"cores": os.cpu_count(), "torch": torch.__version__, "python": platform.python_version()},
+    }
+
+
 def main() -> None:
     """Train, compare, write."""
     parser = argparse.ArgumentParser(
@@ -113,28 +137,10 @@ def main() -> None:
             }
             runs.append(run)
             print(json.dumps(run), flush=True)
-    own = [run["lora_loss"] for run in runs if run["captions"] == "own captions"]
-    other = [run["lora_loss"] for run in runs if run["captions"] != "own captions"]
-    # each seed has its own noise, so what is compared is the change within a seed
-    gains = [run["base_loss"] - run["lora_loss"] for run in runs if run["captions"] == "own captions"]
-    result = {
-        "category": options.category,
-        "dataset": ref.version_id,
-        "icons": dict(zip(("train", "heldout"), (outcome.icons, outcome.heldout_icons), strict=True)),
-        "config": config.identity(),
-        "runs": runs,
-        "gain_over_base": {
-            "mean": float(np.mean(gains)),
-            "spread": float(np.ptp(gains)),
-            "worst": min(gains),
-        },
-        "gain_over_shuffled": {
-            "mean": float(np.mean(np.subtract(other, own))),
-            "worst": float(np.min(np.subtract(other, own))),
-        },
-        "machine": {"cores": os.cpu_count(), "torch": torch.__version__, "python": platform.python_version()},
-    }
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
+        # after every seed: what is measured is not lost with the rest
+        icons = {"train": outcome.icons, "heldout": outcome.heldout_icons}
+        result = summary(options.category, ref.version_id, icons, config.identity(), runs)
+        options.out.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps({key: result[key] for key in ("gain_over_base", "gain_over_shuffled")}))
 
 

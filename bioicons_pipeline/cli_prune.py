@@ -26,9 +26,11 @@ def prune(
     """Delete versions in the store that nothing refers to any more, and their files.
 
     Kept are: what each asset shows now, the datasets that its LoRAs were trained on, everything that was
-    published, and what was in use lately. It may run beside other commands, and may be stopped at any time.
+    published, and what was in use lately. Checkpoints of trainings that were given up go
+    too. It may run beside other commands, and may be stopped at any time.
     """
     from bioicons_pipeline.store import Store
+    from bioicons_pipeline.training.files import CHECKPOINTS_ASSET
 
     store = Store(get_settings().resolved_store_root)
     columns = ("looking at files", BarColumn(bar_width=24), MofNCompleteColumn())
@@ -36,6 +38,7 @@ def prune(
         task = bars.add_task("files", total=None)
         done = store.prune(
             keep_days * DAY_S,
+            lapsing=(CHECKPOINTS_ASSET,),
             dry_run=dry_run,
             progress=lambda now, total: bars.update(task, completed=now, total=total),
         )

@@ -4,6 +4,9 @@ Belongs here: options, progress and summary of these verbs. Does not belong here
 what they do (orchestration).
 """
 
+import shlex
+import shutil
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -16,7 +19,7 @@ from rich.markup import escape
 
 from bioicons_pipeline.cli_display import AsJson, Display, say_json
 from bioicons_pipeline.errors import BioiconsError
-from bioicons_pipeline.settings import get_settings
+from bioicons_pipeline.settings import Settings, get_settings
 
 Say = Callable[[str], None]
 
@@ -205,9 +208,20 @@ def _warn_of_withdrawn(say: Say, settings, most: int = 5) -> None:
         say(f"OUT OF DATE  the LoRA of {adapter} was trained on {named}: train it again.")
 
 
-def ui_command(settings) -> str:
-    """The command that opens the Dagster UI on the same history as this command line."""
+def ui_command(settings: Settings) -> str:
+    """The command that opens the Dagster UI on the same history as this command line, as a shell takes it."""
+    dagster = shlex.quote(_own_program("dagster"))
     shipped = Path.cwd() / "dagster.yaml"
     if shipped.is_file() and settings.root == Path.cwd() / "data":
-        return "dagster dev"
-    return f"DAGSTER_HOME={settings.dagster_dir} dagster dev -m bioicons_pipeline.definitions"
+        return f"{dagster} dev"
+    home = shlex.quote(str(settings.dagster_dir))
+    return f"DAGSTER_HOME={home} {dagster} dev -m bioicons_pipeline.definitions"
+
+
+def _own_program(name: str) -> str:
+    """A program of the environment that runs this; its bare name where a shell would find this very one."""
+    own = Path(sys.executable).parent / name
+    found = shutil.which(name)
+    if not own.exists() or (found and Path(found).exists() and own.samefile(found)):
+        return name
+    return str(own.relative_to(Path.cwd()) if own.is_relative_to(Path.cwd()) else own)

@@ -2,7 +2,8 @@
 
 Belongs here: one function a check, each a look at something that is already there. Does not belong here:
 showing the findings (cli_doctor), installing or downloading anything. Nothing is written and no other
-machine is asked. torch is asked in a process of its own, so that one that crashes costs one finding.
+machine is asked, but for a store on S3 (doctor_store). torch is asked in a process of its own, so that one
+that crashes costs one finding.
 """
 
 import json
@@ -81,6 +82,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield gpu(torch, shutil.which("nvidia-smi"))
     yield memory(host_memory())
     yield disk(settings.root)
+    if settings.resolved_store_root.startswith("s3://"):
+        from bioicons_pipeline.doctor_store import conditional_writes
+
+        yield conditional_writes(settings.resolved_store_root)
     yield hub(hub_token())
     yield port()
     yield chromium(find_chromium())

@@ -104,15 +104,20 @@ class Settings(BaseSettings):
     )
     ecs_work_dir: str = Field(default="work", description="ECS: scratch folder in the container.")
     ecs_poll_seconds: float = Field(default=10, ge=0, description="ECS: pause between two looks at a task.")
+    ecs_instance_metadata: str = Field(
+        default="http://169.254.169.254",
+        description="ECS: root of the hosts' metadata service, which a task asks every 5 s whether its spot "
+        "host is about to be taken; empty: not asked.",
+    )
     ecs_retries: int = Field(default=5, ge=0, description="ECS: new hosts after the first one was lost.")
 
     def check_deployment(self) -> None:
-        """Refuse a deployment that lacks something.
+        """Refuse a deployment that lacks something; what a place other than `aws` needs, its backend says.
 
         Raises:
             SettingsError: all that is lacking, by the names of the variables.
         """
-        if self.deployment == "local":
+        if self.deployment != "aws":
             return
         names = ("ecs_cluster", "ecs_task_definition", "ecs_container", "ecs_capacity_provider")
         lacking = [f"BIOICONS_{name.upper()}" for name in names if not getattr(self, name)]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bioicons_pipeline_tests import s3_servers
+from bioicons_pipeline_tests import postgres_server, s3_servers
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BUNDLE = Path(
@@ -30,6 +30,10 @@ NEEDS = {
     "chromium": (
         lambda: any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")),
         "no chromium on this machine: apt-get install chromium",
+    ),
+    "postgres": (
+        lambda: postgres_server.binaries() is not None,
+        "no PostgreSQL on this machine: apt-get install postgresql",
     ),
     "git": (lambda: shutil.which("git") is not None, "no git on this machine: apt-get install git"),
 }
@@ -114,6 +118,14 @@ def rclone_endpoint(tmp_path_factory):
     """An rclone server of this test process."""
     with s3_servers.rclone(tmp_path_factory.mktemp("rclone")) as endpoint:
         yield endpoint
+
+
+@pytest.fixture
+def s3_on_moto(moto_endpoint, monkeypatch) -> str:
+    """moto, which boto3 here uses; for fixtures that have a parameter of their own."""
+    for name, value in s3_servers.environment(moto_endpoint).items():
+        monkeypatch.setenv(name, value)
+    return moto_endpoint
 
 
 @pytest.fixture

@@ -1,18 +1,16 @@
-"""The captioner interface: a picture and what is known of it -> one caption.
+"""Captioners other than the grammar: what they are told of an icon, and what their words may change.
 
-Belongs here: the protocol, the grammar behind it, and how a model's words join the grammar's without
-taking the subject's place. Does not belong here: models (`vision`, which imports torch when asked), a
-curator's captions (the manifest's; they win over every captioner).
+Belongs here: the hint, and how a model's words join the grammar's without taking the subject's place. Does
+not belong here: models (`vision`, which imports torch when asked), a curator's captions (the manifest's;
+they win, and are how captions from elsewhere enter the pipeline: docs/how-to/captioner.md).
 """
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from bioicons_pipeline.captioning.articles import head_of
-from bioicons_pipeline.captioning.grammar import BACKGROUND, TRIGGER, Captions, caption_icon
-from bioicons_pipeline.captioning.picture import measure_picture
+from bioicons_pipeline.captioning.grammar import BACKGROUND, TRIGGER, Captions
 
 
 @dataclass(frozen=True)
@@ -22,23 +20,6 @@ class Hint:
     name: str
     category: str
     author: str | None = None
-
-
-class Captioner(Protocol):
-    """`caption(image, hint)`: a PNG's bytes and what is known of it -> a caption that names the subject."""
-
-    def caption(self, image: bytes, hint: Hint) -> str:
-        """One caption; never empty, begins with the trigger, names the subject of the hint."""
-        ...
-
-
-class GrammarCaptioner:
-    """The default: the deterministic grammar over the name and the measured picture."""
-
-    def caption(self, image: bytes, hint: Hint) -> str:
-        """The grammar's first caption."""
-        picture = measure_picture(image)
-        return caption_icon(hint.name, hint.category, author=hint.author, picture=picture).text
 
 
 _MAX_WORDS = 16

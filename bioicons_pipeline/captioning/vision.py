@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bioicons_pipeline.captioning.captioner import Hint, with_attributes
-from bioicons_pipeline.captioning.grammar import Captions, caption_icon
+from bioicons_pipeline.captioning.grammar import caption_icon
 from bioicons_pipeline.captioning.picture import measure_picture
 from bioicons_pipeline.errors import BioiconsError
 
@@ -45,18 +45,10 @@ class VisionCaptioner:
 
     def caption(self, image: bytes, hint: Hint) -> str:
         """One caption: the grammar's subject with the model's attributes, or the grammar's own."""
-        made = self._grammar(image, hint)
+        picture = measure_picture(image)
+        made = caption_icon(hint.name, hint.category, author=hint.author, picture=picture)
         richer = with_attributes(made, [self.describe(image, made.subject)])
         return made.text if richer.variants == made.variants else richer.variants[1]
-
-    def captions(self, image: bytes, hint: Hint) -> Captions:
-        """The grammar's captions, one variant of which carries what the model sees."""
-        made = self._grammar(image, hint)
-        return with_attributes(made, [self.describe(image, made.subject)])
-
-    def _grammar(self, image: bytes, hint: Hint) -> Captions:
-        picture = measure_picture(image)
-        return caption_icon(hint.name, hint.category, author=hint.author, picture=picture)
 
     def describe(self, image: bytes, subject: str) -> str:
         """The model's own text for a PNG, which is put on white first.

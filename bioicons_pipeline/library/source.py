@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bioicons_pipeline.library.files import bring_tree
 from bioicons_pipeline.library.folder import fetch_folder
@@ -54,6 +55,24 @@ def fetch(
     if kind == "plain":
         return fetch_folder(Path(place), limits, progress)
     return _fetch_git(place, ref, cache_dir, limits, progress, kind)
+
+
+def refuse_credentials(source: str) -> None:
+    """Let no source pass that carries a password or token: it would be kept with every run that names it.
+
+    Raises:
+        SourceError: it does; the sentence does not repeat it.
+    """
+    if "://" not in source:
+        return
+    parts = urlsplit(source)
+    # over http a user name alone is a token more often than not; over ssh it is part of every address
+    if parts.password or (parts.username and parts.scheme.lower() in ("http", "https")):
+        raise SourceError(
+            f"The source {without_credentials(source)} was given with credentials in its URL, which would be "
+            "stored with each run: leave them out, and let git have them from its credential helper "
+            "(git config --global credential.helper store, then clone once by hand)."
+        )
 
 
 def locate(source: str, ref: str | None) -> tuple[str, str]:

@@ -78,12 +78,15 @@ def check_options(options: Options, settings: Settings) -> None:
     """Refuse what cannot work before anything runs.
 
     Raises:
-        BioiconsError: unknown stage, licence preset or base; a training setting out of range.
+        BioiconsError: unknown stage, licence preset or base; a training setting out of range; a source with
+            a secret in it.
     """
     from bioicons_pipeline.library.licences import policy_for
+    from bioicons_pipeline.library.source import refuse_credentials
     from bioicons_pipeline.orchestration.stages import weights
     from bioicons_pipeline.training.base_models import check_base
 
+    refuse_credentials(options.source)
     if options.until not in STAGES:
         raise BioiconsError(f"There is no stage {options.until!r}: choose one of {', '.join(STAGES)}.")
     policy_for(settings.licence_preset)

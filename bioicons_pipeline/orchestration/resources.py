@@ -77,11 +77,11 @@ class Base(dg.ConfigurableResource):
 
     name: str
 
-    def resolve(self, bases: Path) -> "BaseModel":
-        """Find the base, or build it in the folder `bases`."""
+    def resolve(self, bases: Path, *, elsewhere: bool = False) -> "BaseModel":
+        """Find the base, or build it in the folder `bases`; elsewhere: another machine loads its weights."""
         from bioicons_pipeline.training.base_models import resolve_base
 
-        return resolve_base(self.name, bases)
+        return resolve_base(self.name, bases, elsewhere=elsewhere)
 
 
 class RetrainingPolicy(dg.ConfigurableResource):
@@ -98,8 +98,15 @@ class RetrainingPolicy(dg.ConfigurableResource):
 
 
 def default_resources() -> dict[str, dg.ConfigurableResource]:
-    """The resources as the settings of this machine have them."""
+    """The resources as the settings of this machine have them.
+
+    Raises:
+        BioiconsError: a setting lacks something, or carries a secret that would be shown and stored.
+    """
+    from bioicons_pipeline.library.source import refuse_credentials
+
     settings = get_settings()
+    refuse_credentials(settings.source)
     return {
         "artifacts": ArtifactStore(
             root=settings.resolved_store_root,

@@ -5,12 +5,13 @@ Does not belong here: which file of which version a blob is. SHA-256 is that of 
 
 import hashlib
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from bioicons_pipeline.store.backend import Backend
-from bioicons_pipeline.store.errors import StoreError, explained
+from bioicons_pipeline.store.errors import DamagedBlobError, StoreError, explained
 from bioicons_pipeline.store.records import BlobRef
 
 CHUNK = 1 << 20
@@ -47,30 +48,51 @@ def put(backend: Backend, data: bytes | Path) -> BlobRef:
     return blob
 
 
-def chunks_of(backend: Backend, sha256: str, used_as: str = "") -> Iterator[bytes]:
+def chunks_of(backend: Backend, sha256: str, used_as: str = "", *, discard: bool = True) -> Iterator[bytes]:
     """The bytes of a blob; `used_as` tells people which file it is.
 
+    discard: delete it where it is damaged, which is made sure of by a second look. A blob of the right size
+    counts as there, so nobody would ever make it again.
+
     Raises:
-        StoreError: the blob is missing, or (after the last chunk) its content is not that of its name.
+        DamagedBlobError: the blob is missing, or (after the last chunk) its content is not that of its name.
     """
     key = blob_key(sha256)
     what = f"The blob {key}{f' ({used_as})' if used_as else ''} of the store at {backend.root}"
     remedy = "run the stage that made it again, from its source"
     stream = backend.open(key)
     if stream is None:
-        raise StoreError(f"{what} is missing: {remedy}.")
+        raise DamagedBlobError(f"{what} is missing: {remedy}.")
     with explained(f"reading {key}", backend.root):
-        yield from _checked(stream, sha256, f"{what} is damaged: delete that file and {remedy}.")
+        found = yield from _hashed(stream)
+        if found != sha256:
+            removed = discard and _discard(backend, key, found)
+            advice = f"it was deleted, so {remedy}" if removed else f"delete that file and {remedy}"
+            raise DamagedBlobError(f"{what} is damaged: {advice}.")
 
 
-def _checked(stream: BinaryIO, sha256: str, complaint: str) -> Iterator[bytes]:
+def _discard(backend: Backend, key: str, wrong: str) -> bool:
+    """Delete a blob if it still has the hash `wrong`; a bad read, or a new writer, is no reason to."""
+    with suppress(StoreError):
+        stream = backend.open(key)
+        if stream is None:
+            return True
+        again = hashlib.sha256()
+        with stream:
+            while chunk := stream.read(CHUNK):
+                again.update(chunk)
+        return again.hexdigest() == wrong and backend.delete(key)
+    return False  # these credentials may not
+
+
+def _hashed(stream: BinaryIO) -> Generator[bytes, None, str]:
+    """Pass the bytes on; returns their SHA-256."""
     digest = hashlib.sha256()
     with stream:
         while chunk := stream.read(CHUNK):
             digest.update(chunk)
             yield chunk
-    if digest.hexdigest() != sha256:
-        raise StoreError(complaint)
+    return digest.hexdigest()
 
 
 def _hash_file(path: Path) -> BlobRef:
@@ -88,6 +110,8 @@ def _hash_file(path: Path) -> BlobRef:
 
 
 def _file_chunks(path: Path, sha256: str) -> Iterator[bytes]:
-    complaint = f"The file {path} changed while it was being stored: run it again when nothing writes to it."
     with explained("reading", path):
-        yield from _checked(path.open("rb"), sha256, complaint)
+        if (yield from _hashed(path.open("rb"))) != sha256:
+            raise StoreError(
+                f"The file {path} changed while it was being stored: run it again when nothing writes to it."
+            )

@@ -19,6 +19,10 @@ class StoreError(BioiconsError):
     """The store cannot be read or written, or holds something damaged; one clear sentence."""
 
 
+class DamagedBlobError(StoreError):
+    """A blob is missing, or its content is not that of its name; it can be made again from its source."""
+
+
 @contextmanager
 def explained(doing: str, place: object) -> Iterator[None]:
     """Turn an OSError inside the block into a StoreError about `doing` ("storing x") at `place`."""

@@ -14,12 +14,13 @@ Does not belong here: what a ref's info means. Any id of a version in it counts.
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from bioicons_pipeline.store.backend import Backend
 from bioicons_pipeline.store.blobs import TOUCH_AFTER
 from bioicons_pipeline.store.errors import StoreError
+from bioicons_pipeline.store.names import quote_name
 from bioicons_pipeline.store.parallel import Progress, map_all
 from bioicons_pipeline.store.records import Version, ref_from_json
 
@@ -40,7 +41,12 @@ class Pruned:
 
 
 def prune(
-    backend: Backend, keep_s: float, *, dry_run: bool = False, progress: Progress | None = None
+    backend: Backend,
+    keep_s: float,
+    *,
+    lapsing: Sequence[str] = (),
+    dry_run: bool = False,
+    progress: Progress | None = None,
 ) -> Pruned:
     """See `Store.prune`; progress counts blobs.
 
@@ -55,7 +61,13 @@ def prune(
     before = time.time() - keep_s
     if not dry_run:
         backend.sweep(keep_s)
-    named = set(_named(backend))
+    lapsed = [
+        key
+        for asset in lapsing
+        for key in sorted(backend.keys(f"refs/{quote_name(asset)}"))
+        if _old(backend, key, before) and (dry_run or backend.expire(key, before))
+    ]
+    named = set(_named(backend, lapsed))
     left: list[str] = []
     gone: list[str] = []
     for key in sorted(backend.keys("versions")):
@@ -78,9 +90,11 @@ def prune(
     return Pruned(tuple(gone), len(deleted), sum(deleted), len(left), len(blobs) + left_over)
 
 
-def _named(backend: Backend) -> Iterator[str]:
-    """Ids of the versions that refs show or name."""
+def _named(backend: Backend, lapsed: Collection[str]) -> Iterator[str]:
+    """Ids of the versions that refs show or name, but for those that lapse."""
     for key in backend.keys("refs"):
+        if key in lapsed:
+            continue
         stream = backend.open(key)
         if stream is None or not key.endswith(".json"):
             continue

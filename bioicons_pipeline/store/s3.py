@@ -55,7 +55,8 @@ class S3Backend:
     def _client(self) -> Any:
         with self._lock:
             if self._made is None:
-                self._made = s3_errors.connect()
+                with explained_s3("connecting", self.root):  # a profile that is not there, no region
+                    self._made = s3_errors.connect()
             return self._made
 
     def _name(self, key: str) -> dict[str, str]:

@@ -63,14 +63,17 @@ class Download(io.RawIOBase):
 
 def parts_of(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
     """The same bytes in pieces of `size`; the last one is what is left."""
-    held: list[bytes] = []
+    held: list[memoryview] = []
     length = 0
     for chunk in chunks:
-        held.append(chunk)
-        length += len(chunk)
-        while length >= size:
-            data = b"".join(held)
-            yield data[:size]
-            held, length = [data[size:]], length - size
+        rest = memoryview(chunk)  # its slices are no copies: a chunk may be as large as a file
+        while length + len(rest) >= size:
+            held.append(rest[: size - length])
+            rest = rest[size - length :]
+            yield b"".join(held)
+            held, length = [], 0
+        if rest:
+            held.append(rest)
+            length += len(rest)
     if length:
         yield b"".join(held)

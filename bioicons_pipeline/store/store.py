@@ -6,7 +6,7 @@ synced, the ref. Whatever moment a process dies at, a ref leads to a version tha
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -179,7 +179,7 @@ class Store:
             if size != entry.size:
                 return Damage(entry.path, entry.sha256, "wrong size")
             try:
-                for _ in blobs.chunks_of(self._backend, entry.sha256):
+                for _ in blobs.chunks_of(self._backend, entry.sha256, discard=False):
                     pass
             except StoreError:
                 return Damage(entry.path, entry.sha256, "wrong content")
@@ -277,12 +277,21 @@ class Store:
         """
         return self._backend.sweep(older_than)
 
-    def prune(self, keep_s: float, *, dry_run: bool = False, progress: Progress | None = None) -> Pruned:
+    def prune(
+        self,
+        keep_s: float,
+        *,
+        lapsing: Sequence[str] = (),
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> Pruned:
         """Delete versions that no ref leads to, and blobs of no version, if not used for `keep_s` seconds.
 
-        See `prune.py` for what counts as used. Safe beside writers; killed, it leaves a whole store.
+        lapsing: assets whose refs are deleted as well once they are that old, since they are of use only
+        while someone works on them. See `prune.py` for what counts as used. Safe beside writers; killed, it
+        leaves a whole store.
         """
-        return _prune.prune(self._backend, keep_s, dry_run=dry_run, progress=progress)
+        return _prune.prune(self._backend, keep_s, lapsing=lapsing, dry_run=dry_run, progress=progress)
 
     def _sweep_once(self) -> None:
         if not self._swept:

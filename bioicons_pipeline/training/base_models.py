@@ -165,14 +165,20 @@ def check_base(name_or_folder: str) -> None:
         )
 
 
-def resolve_base(name_or_folder: str, cache_dir: str | os.PathLike[str]) -> BaseModel:
+def resolve_base(
+    name_or_folder: str, cache_dir: str | os.PathLike[str], *, elsewhere: bool = False
+) -> BaseModel:
     """The base behind a name or folder; a base that is built locally is built under `cache_dir`, once.
+
+    elsewhere: its weights are loaded on another machine, and so is the token that a gated one needs: which
+    commit the hub has is said to anyone.
 
     Raises:
         TrainingError: see `check_base`; also when the hub refuses the token or cannot be reached.
     """
-    check_base(name_or_folder)
     row = REGISTRY.get(name_or_folder)
+    if row is None or not elsewhere:
+        check_base(name_or_folder)
     if row is None:
         folder = Path(name_or_folder).expanduser().resolve()
         return BaseModel(folder.name, str(folder), _FOLDER_LICENCE, folder_fingerprint(folder))

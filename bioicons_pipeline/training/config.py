@@ -283,6 +283,10 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
+TRAINER_VERSION = 1
+"""Part of a run's identity: raised when the same config would train another adapter."""
+
+
 def digest(value: Any) -> str:
     """SHA-256 of the canonical JSON of `value`, hex."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()

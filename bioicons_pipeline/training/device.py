@@ -12,23 +12,38 @@ from typing import Any
 
 import torch
 
-from bioicons_pipeline.training.config import TrainingConfig
+from bioicons_pipeline.training.config import LoopConfig
 from bioicons_pipeline.training.memory import Machine, host_memory
 
 
-def make_accelerator(config: TrainingConfig) -> Any:
-    """accelerate's view of this process: device, processes; threads are limited on a CPU."""
+def make_accelerator(config: LoopConfig, *, bf16_on_cpu: bool = False) -> Any:
+    """accelerate's view of this process: device, processes; threads are limited on a CPU.
+
+    bf16_on_cpu: whether `auto` may mean bf16 on a CPU too, where the CPU multiplies in bf16 by itself.
+    """
     from accelerate import Accelerator
     from accelerate.utils import set_seed
 
     bf16 = config.mixed_precision == "bf16" or (
-        config.mixed_precision == "auto" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+        config.mixed_precision == "auto"
+        and (
+            torch.cuda.is_bf16_supported()
+            if torch.cuda.is_available()
+            else bf16_on_cpu and cpu_multiplies_bf16()
+        )
     )
     accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no")
     if accelerator.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // accelerator.num_processes))
     set_seed(config.seed)
     return accelerator
+
+
+def cpu_multiplies_bf16() -> bool:
+    """Whether this CPU has instructions for it (AVX512-BF16 or AMX). One that has not is many times slower
+    in bf16 than in fp32."""
+    can = torch.cpu.get_capabilities()
+    return bool(can.get("avx512_bf16") or can.get("amx_bf16"))
 
 
 def machine_of(accelerator: Any) -> Machine:

@@ -92,10 +92,13 @@ class Loop:
     identity: dict[str, Any]
     on_step: Callable[[RunState, float], None] = lambda state, rate: None
     on_evaluation: Callable[[RunState, dict[str, Any]], None] = lambda state, evaluation: None
-    on_saved: Callable[[], None] = lambda: None
-    """Called by the main process after each checkpoint."""
-    stop_asked: Callable[[], bool] = lambda: False
-    """Whether this host is about to go: then the run ends after the step it is in, with a checkpoint."""
+    on_settled: Callable[[RunState], None] = lambda state: None
+    """Called before the first step and after each one, unless the run stops there: for what takes long."""
+    on_saved: Callable[[bool], None] = lambda last_chance: None
+    """Called by the main process after each checkpoint; told whether there will be no other."""
+    stop_asked: Callable[[], bool] | None = None
+    """Whether this host is about to go: then the run ends after the step it is in, with a checkpoint. All
+    processes have it, or none; one that says so stops them all."""
     state: RunState = field(default_factory=RunState)
 
     def __post_init__(self) -> None:
@@ -151,8 +154,8 @@ class Loop:
             KeyboardInterrupt: `stop_asked` said so; the checkpoint is written.
         """
         config, state = self.config, self.state
-        if not state.evaluations:
-            self.evaluate()
+        if self._look():  # at a step where it was stopped before it came to that
+            self.save(last_chance=state.step == config.steps)
         first = state.step * config.accumulation
         stream = batches(self.source, first, config.steps * config.accumulation, config.workers)
         while state.step < config.steps:
@@ -160,15 +163,32 @@ class Loop:
             self.train_step(stream)
             state.seconds += time.perf_counter() - started
             self.on_step(state, learning_rate(config, state.step - 1))
-            last = state.step == config.steps
-            improved = False
-            if last or (config.eval_every and state.step % config.eval_every == 0):
-                improved = self.evaluate()
-            stopping = not last and self.stop_asked()
-            if last or improved or stopping or state.step % config.checkpoint_every == 0:
-                self.save(wait=not stopping)
-            if stopping:
+            # before evaluation and images: of the notice that a host gets, these can take all
+            if self._stop_agreed():
+                self.save(last_chance=True)
                 raise KeyboardInterrupt
+            last = state.step == config.steps
+            if self._look() or last or state.step % config.checkpoint_every == 0:
+                self.save(last_chance=last)
+
+    def _look(self) -> bool:
+        """What is due at this step and not done yet: images, evaluation; whether the latter was the best."""
+        step, every = self.state.step, self.config.eval_every
+        self.on_settled(self.state)
+        seen = {item["step"] for item in self.state.evaluations}
+        due = not seen or step == self.config.steps or bool(every and step % every == 0)
+        return due and step not in seen and self.evaluate()
+
+    def _stop_agreed(self) -> bool:
+        """Whether a process was asked to stop. All hear the same: one that went on alone would wait for ever
+        for the gradients of the others."""
+        if self.stop_asked is None:
+            return False
+        asked = self.stop_asked()
+        if self.accelerator.num_processes == 1:
+            return asked
+        said = torch.tensor(float(asked), device=self.device)
+        return float(self.accelerator.reduce(said, reduction="sum")) > 0
 
     def train_step(self, stream: Iterator[Any]) -> None:
         """One optimizer step over `accumulation` forward passes."""
@@ -243,10 +263,10 @@ class Loop:
             return True
         return False
 
-    def save(self, *, wait: bool = True) -> None:
-        """Write a checkpoint of this step (the main process only).
+    def save(self, *, last_chance: bool = False) -> None:
+        """Write a checkpoint of this step (the main process only; the others wait for it).
 
-        wait: for the other processes; not when they may be a step ahead and end anyway.
+        last_chance: there will be no other, because the run ends, or the host does.
         """
         if self.accelerator.is_main_process:
             made = Checkpoint(
@@ -259,9 +279,8 @@ class Loop:
             checkpoints.save_checkpoint(
                 self.checkpoint_dir, self.identity, made, keep=self.config.keep_checkpoints
             )
-            self.on_saved()
-        if wait:
-            self.accelerator.wait_for_everyone()
+            self.on_saved(last_chance)
+        self.accelerator.wait_for_everyone()
 
     def restore_best(self) -> int:
         """Put the weights of the best evaluation in place, for export; the step they are of."""

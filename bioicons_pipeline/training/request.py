@@ -37,6 +37,17 @@ class TrainingRequest(BaseModel):
         description="Name under which every checkpoint goes to the store too, so that another host can go on "
         "from it; unset: checkpoints stay in work_dir.",
     )
+    input_key: str = Field(
+        default="",
+        description="Hash of all that the adapter depends on, as whoever asks knows it; what differs in it "
+        "shares no checkpoint in the store.",
+    )
+    force: bool = Field(default=False, description="Train even if the store has the result already.")
+    instance_metadata: str = Field(
+        default="",
+        description="Root of the host's metadata service, asked whether the host is about to be taken back; "
+        "empty: not asked.",
+    )
     lease: Claim | None = Field(
         default=None, description="The lease it works under; nothing is committed once another has taken it."
     )

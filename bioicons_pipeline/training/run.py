@@ -17,7 +17,7 @@ from bioicons_pipeline.training import checkpoint as checkpoints
 from bioicons_pipeline.training.adapter import add_adapter
 from bioicons_pipeline.training.base_models import BaseModel, check_base, resolve_base
 from bioicons_pipeline.training.cache import EncodingCache, write_atomically, write_json
-from bioicons_pipeline.training.config import TrainingConfig, digest
+from bioicons_pipeline.training.config import TRAINER_VERSION, TrainingConfig, digest
 from bioicons_pipeline.training.data import WEIGHTS_FILE, IconSet, SamplePlan, open_dataset
 from bioicons_pipeline.training.device import autocast_of, machine_of, make_accelerator
 from bioicons_pipeline.training.encoders import (
@@ -32,15 +32,13 @@ from bioicons_pipeline.training.files import VALIDATION_FOLDER
 from bioicons_pipeline.training.guards import enough_memory, only_one
 from bioicons_pipeline.training.lora import BatchSource, Trainer
 from bioicons_pipeline.training.memory import pieces_of, settle
+from bioicons_pipeline.training.notice import Notice
 from bioicons_pipeline.training.objective import resolution_shift
 from bioicons_pipeline.training.progress import Display, Send, TensorBoardLog
 from bioicons_pipeline.training.publish import publish
 from bioicons_pipeline.training.request import TrainingOutcome, TrainingRequest
-from bioicons_pipeline.training.stored import Notice, StoredCheckpoints
+from bioicons_pipeline.training.stored import StoredCheckpoints
 from bioicons_pipeline.training.validation import Validation, prompts_of
-
-TRAINER_VERSION = 1
-"""Part of a run's identity: raised when the same config would train another adapter."""
 
 
 def train(
@@ -72,7 +70,7 @@ def train(
             if main:
                 checkpoints.sweep(run_dir / "checkpoints")
                 write_json(run_dir / "identity.json", identity)
-            stored = _stored(request, run_dir) if main else None
+            stored = _stored(request, run_dir, display) if main else None
             if stored and (found := stored.fetch(identity)):
                 display.note(found)
             display.note(_introduction(request, base, train_set, heldout, accelerator))
@@ -86,14 +84,17 @@ def train(
             resumed = _resume(trainer, request, display)
             validation = _validation(trainer, base, train_set, heldout, run_dir)
             if stored:
-                trainer.on_saved = stored.push
-            with Notice() if request.checkpoint_ref else nullcontext() as notice:
+                trainer.on_saved = stored.keep
+            with Notice(request.instance_metadata) if request.checkpoint_ref else nullcontext() as notice:
                 if notice:
                     trainer.stop_asked = notice.given
                 _fit(trainer, config, run_dir, display, validation)
             if not main:
                 return None
-            return publish(trainer, request, base, train_set, heldout, resumed, validation.files())
+            outcome = publish(trainer, request, base, train_set, heldout, resumed, validation.files())
+            if stored:
+                stored.finish(outcome.version_id, outcome.model_dump(mode="json"))
+            return outcome
 
 
 def run_identity(request: TrainingRequest, base: BaseModel, processes: int) -> dict[str, Any]:
@@ -221,10 +222,11 @@ def _resume(trainer: Trainer, request: TrainingRequest, display: Display) -> int
     return step
 
 
-def _stored(request: TrainingRequest, run_dir: Path) -> StoredCheckpoints | None:
+def _stored(request: TrainingRequest, run_dir: Path, display: Display) -> StoredCheckpoints | None:
     if request.checkpoint_ref is None:
         return None
-    return StoredCheckpoints(Store(request.store_root), request.checkpoint_ref, run_dir)
+    store = Store(request.store_root)
+    return StoredCheckpoints(store, request.checkpoint_ref, run_dir, request.lease, display.note)
 
 
 def _validation(
@@ -249,8 +251,9 @@ def _fit(
     if config.tensorboard and trainer.accelerator.is_main_process:
         log = TensorBoardLog(run_dir / "tensorboard", purge_step=trainer.state.step + 1)
 
-    def validate(step: int) -> None:
-        if not (trainer.accelerator.is_main_process and validation.due(step)):
+    def validate(state: checkpoints.RunState) -> None:
+        step = state.step
+        if not (trainer.accelerator.is_main_process and validation.lacks(step)):
             return
         with trainer.averaged():
             images = validation.draw(step)
@@ -262,18 +265,15 @@ def _fit(
         display.step(state, rate)
         if log:
             log.step(state, rate)
-        validate(state.step)
 
     def on_evaluation(state: checkpoints.RunState, evaluation: dict[str, Any]) -> None:
         display.evaluation(state, evaluation)
         if log:
             log.evaluation(evaluation)
 
-    trainer.on_step, trainer.on_evaluation = on_step, on_evaluation
+    trainer.on_step, trainer.on_settled, trainer.on_evaluation = on_step, validate, on_evaluation
     try:
         with enough_memory(config, "training"):
-            if trainer.state.step == 0:
-                validate(0)
             trainer.fit()
     finally:
         if log:

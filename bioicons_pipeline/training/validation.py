@@ -62,9 +62,11 @@ class Validation:
     device: torch.device
     autocast: Callable[[], AbstractContextManager[Any]]
 
-    def due(self, step: int) -> bool:
-        """Whether images of `step` belong to the schedule."""
-        return bool(self.prompts) and step in schedule(self.config)
+    def lacks(self, step: int) -> bool:
+        """Whether images of `step` belong to the schedule, and are not all drawn yet."""
+        if step not in schedule(self.config):
+            return False
+        return not all(self.path(step, number).is_file() for number in range(len(self.prompts)))
 
     def draw(self, step: int) -> list[Path]:
         """Draw and keep the images of `step`, one PNG a prompt; the adapter is used as it stands."""

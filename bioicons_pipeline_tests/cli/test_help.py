@@ -10,9 +10,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from bioicons_pipeline import cli
+from bioicons_pipeline import cli, cli_run
 from bioicons_pipeline.orchestration.stages import manifest as manifest_stage
-from bioicons_pipeline.settings import SettingsError, get_settings
+from bioicons_pipeline.settings import Settings, SettingsError, get_settings
 
 
 @pytest.fixture
@@ -80,6 +80,27 @@ def test_a_curator_is_told_of_decisions_without_effect(bioicons, monkeypatch, tm
     code, _, said = bioicons("manifest", "--out", str(target))
     assert code == 0 and target.read_text() == "name\nmouse\n"
     assert ("mosue.svg matches no icon" in said) is own
+
+
+@pytest.mark.parametrize("where", ["on PATH", "another one on PATH", "not on PATH"])
+def test_the_command_that_opens_the_ui_is_one_that_works(monkeypatch, tmp_path, where):
+    """`make demo` activates no environment: a bare `dagster` is named only where a shell finds it."""
+    own, other = tmp_path / "my env" / "bin", tmp_path / "other"
+    for folder in (own, other):
+        folder.mkdir(parents=True)
+        for name in ("python", "dagster"):
+            (folder / name).write_text("#!/bin/sh\n")
+            (folder / name).chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(own / "python"))
+    monkeypatch.setenv(
+        "PATH", {"on PATH": str(own), "another one on PATH": str(other)}.get(where, "/nowhere")
+    )
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dagster.yaml").touch()
+    shown = "dagster dev" if where == "on PATH" else "'my env/bin/dagster' dev"
+    assert cli_run.ui_command(Settings()) == shown
+    elsewhere = Settings(data_dir=tmp_path / "the data")
+    assert cli_run.ui_command(elsewhere).startswith(f"DAGSTER_HOME='{tmp_path}/the data/dagster' ")
 
 
 def test_the_shell_completes_verbs():

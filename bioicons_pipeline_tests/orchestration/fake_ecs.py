@@ -6,7 +6,8 @@ what `RunTask` says: its working folder is new, its environment has the server o
 path. Between starter and task stands a host process, as a container runtime does: a task outlives whoever
 asked for it. Everything it knows is in files, so that a second orchestrator finds the first one's tasks.
 
-A task's fault is planted by name: see `planted.py`; `no exit code` is a host that is lost.
+A task's fault is planted by name: see `planted.py`; `no exit code` is a host that is lost. `wait_faults` are
+raised by the next calls of the waiter, once the task runs. `contexts` is what Dagster gave the tasks on S3.
 """
 
 import json
@@ -21,8 +22,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import botocore.session
+from botocore.exceptions import ClientError
 from botocore.validate import validate_parameters
+from dagster_pipes import decode_param
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOST = """
@@ -46,6 +50,8 @@ class FakeEcs:
     def __init__(self, folder: Path, image: Path, environment: dict[str, str], faults: list[str]) -> None:
         self.folder, self._image, self._environment, self._faults = folder, image, environment, faults
         self.asked: list[dict[str, Any]] = []
+        self.contexts: list[dict[str, Any]] = []
+        self.wait_faults: list[Exception] = []
         self._model = botocore.session.get_session().get_service_model("ecs")
 
     def _check(self, operation: str, params: dict[str, Any]) -> None:
@@ -70,6 +76,8 @@ class FakeEcs:
             assert command[1:3] == ["-m", "bioicons_pipeline.training"]
             command = [sys.executable, "-m", "bioicons_pipeline_tests.orchestration.planted", fault]
         given = {one["name"]: one["value"] for one in container.get("environment", [])}
+        if "DAGSTER_PIPES_CONTEXT" in given:
+            self.contexts.append(_context(decode_param(given["DAGSTER_PIPES_CONTEXT"])))
         image = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(REPOSITORY),
@@ -93,6 +101,8 @@ class FakeEcs:
             "taskArn": f"arn:aws:ecs:us-east-1:1:task/c/{task.name}",
             "clusterArn": "arn:aws:ecs:us-east-1:1:cluster/c",
             "lastStatus": "RUNNING",
+            "desiredStatus": self._desired(task),
+            "startedBy": about["started_by"],
             "containers": [container],
         }
         if (task / "exit").is_file():
@@ -116,22 +126,30 @@ class FakeEcs:
 
     def list_tasks(self, **params: Any) -> dict[str, Any]:
         self._check("ListTasks", params)
-        assert params["desiredStatus"] == "RUNNING"
-        found = []
-        for file in self.folder.glob("*/about.json"):
-            task = file.parent
-            if (
-                json.loads(file.read_text())["started_by"] == params["startedBy"]
-                and not (task / "exit").exists()
-            ):
-                found.append(self._answer(task)["taskArn"])
+        if "startedBy" in params and set(params) - {"cluster", "startedBy"}:  # it must be the only filter
+            raise refused("InvalidParameterException", "ListTasks")
+        wanted = params.get("desiredStatus", "RUNNING")
+        tasks = [self._answer(file.parent) for file in self.folder.glob("*/about.json")]
+        found = [
+            task["taskArn"]
+            for task in tasks
+            if task["desiredStatus"] == wanted and params.get("startedBy") in (None, task["startedBy"])
+        ]
         return {"taskArns": found}
+
+    def _desired(self, task: Path) -> str:
+        return "STOPPED" if (task / "told").exists() or (task / "exit").exists() else "RUNNING"
+
+    def get_paginator(self, name: str) -> Any:
+        assert name == "list_tasks"
+        return SimpleNamespace(paginate=lambda **params: iter([self.list_tasks(**params)]))
 
     def stop_task(self, **params: Any) -> dict[str, Any]:
         self._check("StopTask", params)
         task = self._task(params["task"])
         while not (task / "pid").is_file():
             time.sleep(0.02)
+        (task / "told").touch()
         os.kill(int((task / "pid").read_text()), signal.SIGTERM)
         return {"task": self._answer(task)}
 
@@ -141,10 +159,24 @@ class FakeEcs:
 
     def _wait(self, *, tasks: list[str], **_: Any) -> None:
         deadline = time.monotonic() + 300
+        if self.wait_faults:
+            while any(not (self._task(arn) / "pid").exists() for arn in tasks):
+                time.sleep(0.02)
+            raise self.wait_faults.pop(0)
         while any(not (self._task(arn) / "exit").exists() for arn in tasks):
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
     def logs(self) -> str:
         """What all tasks printed."""
-        return "\n".join((task / "log").read_text() for task in sorted(self.folder.iterdir()))
+        return "\n".join(log.read_text() for log in sorted(self.folder.glob("*/log")))
+
+
+def refused(code: str, operation: str) -> ClientError:
+    """What boto3 raises for a refusal of ECS."""
+    return ClientError({"Error": {"Code": code, "Message": "planted"}}, operation)
+
+
+def _context(where: dict[str, str]) -> dict[str, Any]:
+    body = boto3.client("s3").get_object(Bucket=where["bucket"], Key=where["key"])["Body"]
+    return json.loads(body.read())

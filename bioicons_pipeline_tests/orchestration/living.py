@@ -29,6 +29,7 @@ from bioicons_pipeline.orchestration.resources import (
 from bioicons_pipeline.orchestration.stages.outlook import prospects
 from bioicons_pipeline.orchestration.stages.training_plan import planned_base
 from bioicons_pipeline.store import Store
+from bioicons_pipeline.training.base_models import resolve_base
 from bioicons_pipeline.training.export import diffusers_file
 from bioicons_pipeline.training.files import CURVE_NAME, REPORT_NAME, WEIGHTS_NAME
 
@@ -53,7 +54,8 @@ class PlantedBackend(TrainingBackend):
         trainings.append((request.partition, request.dataset_version))
         if request.partition in broken:
             raise BioiconsError("The loss is not finite at step 3.")
-        header = {"base": "b", "base_fingerprint": "f", "dataset_version": request.dataset_version}
+        fingerprint = resolve_base(request.base, Path(request.cache_dir)).fingerprint
+        header = {"base": "b", "base_fingerprint": fingerprint, "dataset_version": request.dataset_version}
         header |= {"upstream_commit": "c", "config": "{}", "provenance": "{}"}
         tensors = {f"{name}.lora_{side}.weight": torch.ones(2, 2) for name in _MODULES for side in "AB"}
         losses = {f"{kind}_loss_{when}": 1.0 for kind in ("train", "heldout") for when in ("before", "after")}

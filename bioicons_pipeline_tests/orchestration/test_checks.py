@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -317,5 +318,10 @@ def test_the_stages_themselves_refuse(built, monkeypatch):
     with pytest.raises(weights.TrainingRejectedError, match="not finite"):
         weights.accept(
             built.store, weights.Plan("k", request=request), base, "Good", built.store.commit(files).id
+        )
+    other = replace(base, fingerprint="sha256:1")  # of the same name: a host with an old copy of it
+    with pytest.raises(weights.TrainingRejectedError, match="is sha256:0, asked for was sha256:1"):
+        weights.accept(
+            built.store, weights.Plan("k", request=request), other, "Good", built.store.commit(files).id
         )
     assert built.store.get_ref(WEIGHTS, partition="Good", base=BASE) is None

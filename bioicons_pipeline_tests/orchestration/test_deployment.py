@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Literal
 
 import pytest
 
@@ -26,6 +27,17 @@ def aws(monkeypatch):
     return monkeypatch
 
 
+def test_another_place_needs_nothing_of_ecs():
+    """A name in `Settings.deployment` and a branch in `training_backend`: docs/training_backends.md."""
+
+    class Wider(Settings):
+        deployment: Literal["local", "aws", "modal"] = "local"
+
+    Wider(deployment="modal").check_deployment()
+    with pytest.raises(SettingsError, match="BIOICONS_ECS_CLUSTER"):
+        Wider(deployment="aws").check_deployment()
+
+
 def test_local_is_the_default():
     made = training_backend(Settings(training_processes=2))
     assert isinstance(made, LocalTraining) and made.num_processes == 2
@@ -41,6 +53,7 @@ def test_aws(aws):
     (container,) = params["overrides"]["containerOverrides"]
     assert container["command"][:6] == ["python", "-m", "accelerate.commands.launch", "--num_processes", "4",
                                         "--num_machines"]  # fmt: skip
+    assert {"name": "TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "value": "110"} in container["environment"]
     assert container["resourceRequirements"] == [{"type": "GPU", "value": "4"}]
     assert params["networkConfiguration"]["awsvpcConfiguration"]["subnets"] == ["subnet-1", "subnet-2"]
     assert params["startedBy"] == f"bioicons-{request.checkpoint_ref}" and len(params["startedBy"]) <= 36
@@ -53,6 +66,18 @@ def test_aws(aws):
     aws.setenv("BIOICONS_TRAINING_PROCESSES", "1")
     alone = training_backend(Settings()).task_params(request)["overrides"]["containerOverrides"][0]
     assert alone["command"] == ["python", "-m", "bioicons_pipeline.training"]
+
+
+@pytest.mark.parametrize("change", [{"input_key": "another base, or other code"}, {"partition": "Plants"}])
+def test_what_the_adapter_depends_on_is_in_the_name_of_its_checkpoints(aws, change):
+    made = training_backend(Settings())
+    names = {made.request_for_host(one).checkpoint_ref for one in (_request(), _changed(change))}
+    assert len(names) == 2
+    assert made.request_for_host(_changed({"force": True})).checkpoint_ref in names  # to go on from a retry
+
+
+def _changed(change):
+    return _request().model_copy(update=change)
 
 
 def _request():
@@ -106,3 +131,32 @@ def test_the_code_location_shows_the_deployment_and_no_secret():
     for value in planted.values():
         assert value not in done.stdout
     assert done.stderr.strip().endswith("[]")
+
+
+@pytest.mark.parametrize(
+    "source", ["https://user:planted-token@host/icons.git", "https://planted-token@host/icons"]
+)
+def test_a_source_with_a_secret_is_refused_before_anything_keeps_it(source, tmp_path):
+    """The source is in the code location's snapshot and in the config of every run."""
+    environment = {**os.environ, "BIOICONS_SOURCE": source, "BIOICONS_DATA_DIR": str(tmp_path)}
+    program = "from bioicons_pipeline.definitions import defs; print(defs)"
+    loaded = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, "-m", "bioicons_pipeline.cli", "run", "--until", "svg_snapshot"],
+        env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    for done in (loaded, ran):
+        assert done.returncode != 0 and "credential helper" in done.stderr
+        assert "planted-token" not in done.stdout + done.stderr
+    assert b"planted-token" not in b"".join(
+        file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()
+    )
+
+
+@pytest.mark.parametrize(
+    "source", ["ssh://git@host/icons.git", "git@host:icons.git", "/a/folder@home", "starter"]
+)
+def test_a_source_without_a_secret_passes(source):
+    from bioicons_pipeline.library.source import refuse_credentials
+
+    refuse_credentials(source)

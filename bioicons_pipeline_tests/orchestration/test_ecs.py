@@ -8,19 +8,22 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.orchestration.backends import EcsTraining, TrainingBackend
+from bioicons_pipeline.orchestration.backends.ecs import judged
 from bioicons_pipeline.orchestration.backends.ecs_session import EcsSession
 from bioicons_pipeline.orchestration.reporting import user_errors
 from bioicons_pipeline.store import Store, leases
 from bioicons_pipeline.store.s3 import S3Backend
 from bioicons_pipeline.training.presets import preset
 from bioicons_pipeline.training.request import TrainingRequest
-from bioicons_pipeline_tests.orchestration.fake_ecs import FakeEcs
+from bioicons_pipeline_tests.orchestration.fake_ecs import FakeEcs, refused
 from bioicons_pipeline_tests.training.making import commit_dataset, make_rows
 
 CONFIG = preset(
@@ -121,7 +124,7 @@ def backend_for(root: str) -> EcsTraining:
 
 
 def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    return {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "HF_"))}
 
 
 @pytest.fixture
@@ -173,11 +176,13 @@ def test_a_training_comes_to_the_version_that_this_machine_gives(
     again = made.train(dg.DagsterInstance.ephemeral())  # remembered: no host is rented to say it again
     assert materialized(again) == (undisturbed, resumed) and len(made.ecs.asked) == (2 if fault else 1)
     asked = made.ecs.asked[-1]
-    assert str(tmp_path) not in json.dumps(asked, default=str)  # no path of this machine
+    told = json.dumps([asked, made.ecs.contexts], default=str)
+    assert made.request.dataset_version in told  # what the task is told is looked at
+    assert str(tmp_path) not in told  # no path of this machine
     kept = [file.read_bytes() for file in home.rglob("*") if file.is_file()]
     kept += [backend.open(key).read() for key in backend.keys("refs")]
     kept += [backend.open(key).read() for key in [*backend.keys("blobs"), *backend.keys("versions")]]
-    kept += [json.dumps(asked, default=str).encode(), made.ecs.logs().encode()]
+    kept += [told.encode(), made.ecs.logs().encode()]
     everything = b"\0".join(kept)
     assert undisturbed.encode() in everything  # the search finds what is there
     for value in planted.values():
@@ -224,10 +229,99 @@ def test_tasks_of_a_dead_orchestrator_are_stopped_first(cloud):
     made.ecs.run_task(**other)
     session = EcsSession(made.ecs, made.backend.conversation("run"), 0)
     session.stop_orphans("c", params["startedBy"])
-    running = {"cluster": "c", "desiredStatus": "RUNNING"}
-    assert made.ecs.list_tasks(startedBy=params["startedBy"], **running)["taskArns"] == []
-    (left,) = made.ecs.list_tasks(startedBy="bioicons-other", **running)["taskArns"]
+    assert made.ecs.list_tasks(cluster="c", startedBy=params["startedBy"])["taskArns"] == []
+    (left,) = made.ecs.list_tasks(cluster="c", startedBy="bioicons-other")["taskArns"]
     made.ecs.stop_task(cluster="c", task=left)
+
+
+def test_a_task_that_was_told_to_stop_and_has_not_is_waited_for(cloud):
+    made = cloud()
+    params = made.backend.task_params(made.backend.request_for_host(made.request))
+    slow = "trap 'sleep 1; exit 0' TERM; echo ready; while :; do sleep 0.1; done"
+    params["overrides"]["containerOverrides"][0]["command"] = ["sh", "-c", slow]
+    task = made.ecs.run_task(**params)["tasks"][0]["taskArn"]
+    while "ready" not in made.ecs.logs():
+        time.sleep(0.02)
+    made.ecs.stop_task(cluster="c", task=task)
+    EcsSession(made.ecs, made.backend.conversation("run"), 0).stop_orphans("c", params["startedBy"])
+    (stopped,) = made.ecs.describe_tasks(cluster="c", tasks=[task])["tasks"]
+    assert stopped["lastStatus"] == "STOPPED"
+
+
+def test_what_differs_in_its_inputs_or_is_forced_is_trained_anew(cloud):
+    """The base's content and the code are in the input key alone: the request names the base."""
+    made = cloud(*["commit"] * 4)
+    instance = dg.DagsterInstance.ephemeral()
+    seen = []
+    for change in ({"input_key": "a"}, {}, {"input_key": "b"}, {"force": True}, {"force": False}):
+        made.request = made.request.model_copy(update=change)
+        seen.append(materialized(made.train(instance))[0])
+    assert len(made.ecs.asked) == 3
+    assert seen[0] == seen[1] and seen[3] == seen[4] and len(set(seen)) == 3
+
+
+def test_what_is_published_is_forgotten(cloud):
+    made = cloud("commit", "commit")
+    instance = dg.DagsterInstance.ephemeral()
+    made.train(instance)
+    assert len(Store(made.root).list_refs("checkpoints")) == 1
+    made.backend.forget(made.request)
+    assert Store(made.root).list_refs("checkpoints") == {}
+
+
+def test_a_final_message_that_is_lost_costs_nothing(cloud):
+    made = cloud("commit and lose the message")
+    result = made.train(dg.DagsterInstance.ephemeral())
+    assert result.success, failure(result)
+    (ref,) = Store(made.root).list_refs("checkpoints").values()
+    assert materialized(result)[0] == ref.version_id and len(made.ecs.asked) == 1
+
+
+def test_a_task_out_of_sight_is_stopped_and_begun_again(cloud):
+    """One call that ECS throttles must neither fail the training nor leave a task that nobody waits for."""
+    made = cloud("sleep", "commit")
+    made.ecs.wait_faults.append(refused("ThrottlingException", "DescribeTasks"))
+    result = made.train(dg.DagsterInstance.ephemeral())
+    assert result.success, failure(result)
+    assert len(made.ecs.asked) == 2
+    done, stopped = sorted(int(file.read_text()) for file in made.ecs.folder.glob("*/exit"))
+    assert done == 0 and stopped in (130, 143)
+
+
+def test_a_stopped_run_stops_its_task(cloud):
+    made = cloud("sleep")
+    made.ecs.wait_faults.append(dg.DagsterExecutionInterruptedError())
+    with suppress(dg.DagsterExecutionInterruptedError):
+        assert not made.train(dg.DagsterInstance.ephemeral()).success
+    (task,) = made.ecs.folder.glob("*/about.json")
+    deadline = time.monotonic() + 60
+    while not (task.parent / "exit").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert (task.parent / "told").exists() and (task.parent / "exit").read_text() in ("130", "143")
+
+
+@pytest.mark.parametrize(
+    ("stop", "code", "lost"),
+    [
+        ("SpotInterruption", None, True),
+        ("InfrastructureHealth", 137, True),
+        ("EssentialContainerExited", None, True),
+        ("EssentialContainerExited", 130, True),
+        ("EssentialContainerExited", 1, False),
+        ("UserInitiated", 130, False),
+    ],
+)
+def test_who_is_to_blame(stop, code, lost):
+    container = {"name": "trainer"} | ({} if code is None else {"exitCode": code})
+    task = {"lastStatus": "STOPPED", "stopCode": stop, "containers": [container]}
+    assert judged(task, "trainer", None, []).lost == lost
+
+
+def test_a_profile_that_is_not_there_is_said(monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "no-such-profile")
+    with pytest.raises(BioiconsError, match=r"no-such-profile.*correct the AWS settings"):
+        backend_for("s3://b/p")._ecs()
 
 
 @pytest.mark.slow
@@ -244,7 +338,7 @@ def test_a_killed_orchestrator_loses_neither_the_task_nor_its_work(
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     started = f"bioicons-{made.backend.request_for_host(made.request).checkpoint_ref}"
-    running = made.ecs.list_tasks(cluster="c", startedBy=started, desiredStatus="RUNNING")
+    running = made.ecs.list_tasks(cluster="c", startedBy=started)
     assert len(running["taskArns"]) == 1  # it outlives whoever asked for it
     result = made.train(dg.DagsterInstance.ephemeral())
     assert result.success, made.ecs.logs()

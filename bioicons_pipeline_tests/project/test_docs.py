@@ -1,5 +1,6 @@
 """The documentation takes its numbers from the measured files, and so does the README."""
 
+import json
 import re
 import sys
 from statistics import mean
@@ -15,9 +16,10 @@ import hooks
 PAGES = sorted((REPOSITORY / "docs").rglob("*.md"))
 OWN = [run for run in hooks.results("nano_lora")["runs"] if run["captions"] == "own captions"]
 SECONDS = [run["seconds"] for run in hooks.results("nano_lora")["runs"]]
+SEEDS = {1: "one seed", 2: "two seeds", 3: "three seeds"}
 PUBLISHED = (
     f"icons from {mean(run['base_loss'] for run in OWN):.2f} "
-    f"to {mean(run['lora_loss'] for run in OWN):.2f} (three seeds",
+    f"to {mean(run['lora_loss'] for run in OWN):.2f} ({SEEDS[len(OWN)]}",
     f"manifest of {hooks.value('manifest', 'icons', ',')} icons, the first time "
     f"| {hooks.value('manifest', 'cold_seconds.total', '.0f')} s",
     f"an upstream update of {hooks.value('manifest', 'replay.4.touched')} icons "
@@ -45,6 +47,29 @@ def test_a_marker_that_does_not_resolve_stops_the_build():
         hooks.on_page_markdown("{{ source bioicons_pipeline/nowhere.py }}")
     with pytest.raises(KeyError):
         hooks.on_page_markdown("{{ nothing }}")
+
+
+def test_the_how_to_of_captioners_adds_to_the_packaged_decisions(tmp_path, monkeypatch):
+    """Its `python` blocks as they stand, on an exported dataset of two icons in two splits."""
+    from bioicons_pipeline.dataset.schema import dataset_schema
+    from bioicons_pipeline.library.curation import load_curation
+
+    assert {"icon_id", "name", "category", "author"} <= set(dataset_schema().names)
+    for split, icon in (("train", "aaaa"), ("heldout", "bbbb")):
+        folder = tmp_path / "dataset" / split
+        folder.mkdir(parents=True)
+        (folder / f"{icon}.png").write_bytes(b"png")
+        row = {"file_name": f"{icon}.png", "icon_id": icon, "name": "zebra_fish"}
+        row |= {"category": "Animals", "author": "J"}
+        (folder / "metadata.jsonl").write_text(json.dumps(row) + "\n", "utf-8")
+    page = (REPOSITORY / "docs" / "how-to" / "captioner.md").read_text("utf-8")
+    monkeypatch.chdir(tmp_path)
+    exec("\n".join(re.findall(r"```python\n(.*?)```", page, re.S)), {})
+    packaged, made = load_curation(None), load_curation(tmp_path / "my.yaml")
+    assert made.decisions[: len(packaged.decisions)] == packaged.decisions
+    added = made.decisions[len(packaged.decisions) :]
+    assert [(one.icon, one.action) for one in added] == [("bbbb", "caption"), ("aaaa", "caption")]
+    assert added[0].value == "bioicons style, a zebra fish, isolated on a white background"
 
 
 def test_the_commands_are_all_there():

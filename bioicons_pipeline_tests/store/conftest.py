@@ -6,6 +6,7 @@ import uuid
 import pytest
 
 from bioicons_pipeline.store import Store
+from bioicons_pipeline_tests import s3_servers
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +27,16 @@ def local(tmp_path) -> Store:
 @pytest.fixture(params=["local", "memory"])
 def store(request, tmp_path):
     """A store on disk, then one in memory through fsspec."""
+    yield from opened(request, tmp_path)
+
+
+def opened(request, tmp_path):
+    """The store of the kind that the fixture's parameter says: `local`, `memory` or `s3`."""
     if request.param == "local":
         yield Store(tmp_path / "new" / "store")
+        return
+    if request.param == "s3":
+        yield Store(s3_servers.make_root(request.getfixturevalue("s3_on_moto")))
         return
     root = f"memory://{uuid.uuid4().hex}/store"
     yield Store(root)

@@ -15,9 +15,17 @@ from bioicons_pipeline.processes import ProcessId
 from bioicons_pipeline.store import Store, StoreError, leases
 from bioicons_pipeline.store.leases import Claim, LeaseHeldError, LeaseLostError, held, lease_key
 
+from .conftest import opened
+
 KEY = "leases/lora_weights/flux-tiny/Animals.json"
 WHERE = {"partition": "Animals", "base": "flux-tiny"}
 ELSEWHERE = ProcessId("another-machine", 1, 0.0)
+
+
+@pytest.fixture(params=["local", "memory", "s3"])
+def store(request, tmp_path):
+    """A store on disk, in memory, and on S3."""
+    yield from opened(request, tmp_path)
 
 
 def take(backend, holder="run a", **options):

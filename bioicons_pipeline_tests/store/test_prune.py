@@ -12,9 +12,18 @@ import pytest
 from bioicons_pipeline.store import Store, StoreError, blobs
 from bioicons_pipeline.store import prune as pruning
 from bioicons_pipeline.store.local import EXPIRING
+from bioicons_pipeline.store.s3 import S3Backend
+
+from .conftest import opened
 
 DAYS = 24 * 3600.0
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(params=["local", "memory", "s3"])
+def store(request, tmp_path):
+    """A store on disk, in memory, and on S3."""
+    yield from opened(request, tmp_path)
 
 
 def age(store: Store, days: float = 30) -> None:
@@ -23,11 +32,25 @@ def age(store: Store, days: float = 30) -> None:
     if isinstance(store.root, Path) and store.root.exists() and "://" not in str(store.root):
         for file in store.root.rglob("*"):
             os.utime(file, (then, then))
+    elif str(store.root).startswith("s3://"):
+        _age_on_s3(store.backend, then)
     else:
         from datetime import UTC, datetime
 
         for file in store.root.fs.store.values():
             file.modified = datetime.fromtimestamp(then, UTC)
+
+
+def _age_on_s3(backend: S3Backend, then: float) -> None:
+    """S3 sets times itself, to the second: what is there by now is answered for with another one."""
+    now, real = time.time(), S3Backend.used
+    time.sleep(1.1)
+
+    def used(key: str) -> float | None:
+        found = real(backend, key)
+        return then if found is not None and found <= now else found
+
+    backend.used = used
 
 
 def ids(store: Store) -> set[str]:
@@ -98,6 +121,22 @@ def test_using_it_again_makes_it_young(store):
     store.set_ref("icon_captions", store.commit({"d": b"next"}).id)
     assert store.prune(14 * DAYS).versions == ()
     assert store.has_blob(put.sha256)
+    check_whole(store)
+
+
+def test_refs_that_lapse_go_when_they_are_old(store):
+    given_up = store.commit({"step": b"of a training that nobody goes on with"})
+    store.set_ref("checkpoints", given_up.id, partition="old")
+    kept = store.commit({"a": b"shown"})
+    store.set_ref("icon_captions", kept.id)
+    age(store)
+    fresh = store.commit({"step": b"of one that runs"})
+    store.set_ref("checkpoints", fresh.id, partition="new")
+    assert store.prune(14 * DAYS).versions == ()
+    told = store.prune(14 * DAYS, lapsing=("checkpoints",), dry_run=True)
+    assert told.versions == (given_up.id,) and len(store.list_refs("checkpoints")) == 2
+    assert store.prune(14 * DAYS, lapsing=("checkpoints",)).versions == (given_up.id,)
+    assert list(store.list_refs("checkpoints")) == ["new"] and ids(store) == {kept.id, fresh.id}
     check_whole(store)
 
 

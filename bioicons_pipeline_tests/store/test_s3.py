@@ -4,10 +4,12 @@ import io
 import subprocess
 import sys
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from bioicons_pipeline.doctor_store import conditional_writes
 from bioicons_pipeline.store import Store, StoreError, s3
 from bioicons_pipeline.store.s3 import S3Backend
 from bioicons_pipeline_tests import s3_servers
@@ -98,6 +100,8 @@ def test_a_damaged_blob_is_named(s3_root, tmp_path):
     with pytest.raises(StoreError, match=rf"blobs/{sha256[:2]}/{sha256} \(a\.json\).*is damaged"):
         store.checkout(version, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    assert not store.intact(version) and store.commit(FILES) == version
+    assert store.verify(version) == []  # of the right size as it was, it is rebuilt all the same
 
 
 @BOTH
@@ -201,3 +205,35 @@ def test_parts_are_of_one_size_whatever_the_chunks():
         parts = list(parts_of((stream.read(size) for size in sizes), 8))
         assert b"".join(parts) == data
         assert [len(part) for part in parts[:-1]] == [8] * (len(parts) - 1)
+
+
+def test_one_large_chunk_is_cut_without_copying_the_rest_each_time():
+    from bioicons_pipeline.store.s3_bodies import parts_of
+
+    data = bytes(32 << 20)
+    tracemalloc.start()
+    try:
+        assert sum(len(part) for part in parts_of([data], 1 << 20)) == len(data)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_aws_settings_that_cannot_be_used_are_said(monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "no-such-profile")
+    with pytest.raises(StoreError, match=r"no-such-profile.*correct the AWS settings"):
+        Store("s3://bucket/prefix").get_ref("a")
+
+
+@pytest.mark.parametrize(
+    ("s3_endpoint", "state"), [("moto", "ok"), ("rclone", "problem")], indirect=["s3_endpoint"]
+)
+def test_the_doctor_knows_servers_that_ignore_conditions(s3_root, state):
+    found = conditional_writes(s3_root)
+    assert found.state == state and (found.advice or state == "ok")
+    assert list(S3Backend(s3_root).keys("leases")) == []
+
+
+def test_the_doctor_says_what_is_wrong_with_the_store(monkeypatch, s3_endpoint):
+    found = conditional_writes("s3://no-such-bucket-here/x")
+    assert found.state == "problem" and "there is no bucket" in found.meaning

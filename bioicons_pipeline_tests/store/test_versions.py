@@ -1,6 +1,7 @@
 """Blobs and versions, on disk and in memory."""
 
 import hashlib
+import io
 import json
 import os
 import subprocess
@@ -231,9 +232,24 @@ def test_damage_is_found_and_named(local, tmp_path):
             local.read(version, path)
         with pytest.raises(StoreError, match=blob.name):
             local.read_blob(blob.name)
-    # Missing and cut blobs are healed by the next commit of the right content.
+    # All are healed by the next commit of the right content: reading has taken the wrong ones away.
+    assert not local.intact(version)
     local.commit({**FILES, "c.txt": b"third"})
-    assert [damage.path for damage in local.verify(version)] == ["a.txt"]
+    assert local.verify(version) == []
+
+
+def test_a_read_that_went_wrong_once_deletes_nothing(local, monkeypatch):
+    version = local.commit(FILES)
+    real, turns = local.backend.open, []
+
+    def open_badly_once(key):
+        turns.append(key)
+        return io.BytesIO(b"fIrst") if len(turns) == 1 else real(key)
+
+    monkeypatch.setattr(local.backend, "open", open_badly_once)
+    with pytest.raises(StoreError, match="delete that file"):
+        local.read(version, "a.txt")
+    assert local.read(version, "a.txt") == FILES["a.txt"]
 
 
 def test_a_damaged_version_file_is_refused_and_healed(local):

@@ -36,6 +36,15 @@ def test_flux_dev_without_a_token_says_what_to_do(no_token, tmp_path, monkeypatc
             call("flux1-dev")
 
 
+def test_where_another_machine_loads_it_no_token_is_needed_here(no_token, tmp_path, monkeypatch):
+    """The box that rents GPUs has no token: it asks the hub for a commit only, which needs none."""
+    monkeypatch.setattr(base_models, "_hub_revision", lambda row: "abc123")
+    base = resolve_base("flux1-dev", tmp_path, elsewhere=True)
+    assert base.fingerprint == "hub:black-forest-labs/FLUX.1-dev@abc123"
+    with pytest.raises(TrainingError, match="neither a known name"):
+        resolve_base(str(tmp_path / "missing"), tmp_path, elsewhere=True)
+
+
 def test_a_token_is_found_where_the_hub_client_keeps_it(no_token, monkeypatch):
     assert hub_token() is None
     (no_token / "token").write_text("hf_file\n")

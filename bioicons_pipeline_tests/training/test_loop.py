@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from bioicons_pipeline.training import checkpoint as checkpoints
 from bioicons_pipeline.training.config import LoopConfig
 from bioicons_pipeline.training.loop import Loop
 
@@ -43,6 +44,48 @@ def made(tmp_path, main=True, **fields):
         checkpoint_dir=tmp_path / "checkpoints",
         identity={},
     )
+
+
+def test_a_stop_comes_before_what_takes_long_and_that_is_made_up_for(tmp_path):
+    """At step 4 an evaluation and images are due: a host that goes leaves them to its successor."""
+    whole = made(tmp_path / "whole", keep_checkpoints=9)
+    whole.fit()
+    first, settled = made(tmp_path / "stopped"), []
+    first.on_settled = lambda state: settled.append(state.step)
+    first.stop_asked = lambda: first.state.step == 4
+    chances = []
+    first.on_saved = chances.append
+    with pytest.raises(KeyboardInterrupt):
+        first.fit()
+    assert settled == [0, 1, 2, 3] and [item["step"] for item in first.state.evaluations] == [0]
+    assert chances[-1] is True
+    second = made(tmp_path / "stopped")
+    second.resume(checkpoints.checkpoints(second.checkpoint_dir)[-1])
+    second.on_settled = lambda state: settled.append(state.step)
+    second.fit()
+    assert settled == list(range(9))
+    assert second.state.evaluations == whole.state.evaluations
+    assert second.state.best_step == whole.state.best_step
+    assert second.state.losses == whole.state.losses
+
+
+def test_one_process_that_is_asked_to_stop_stops_all(tmp_path):
+    """Another process of the two was asked: this one hears of it when they add up."""
+    loop, asked = made(tmp_path), []
+    loop.accelerator.num_processes = 2
+
+    def reduce(value, reduction):
+        if reduction != "sum":
+            return value
+        asked.append(float(value))
+        return value + (len(asked) == 3)
+
+    loop.accelerator.reduce = reduce
+    loop.stop_asked = lambda: False
+    with pytest.raises(KeyboardInterrupt):
+        loop.fit()
+    assert asked == [0, 0, 0] and loop.state.step == 3
+    assert checkpoints.checkpoints(loop.checkpoint_dir)[-1].name == "step-00000003"
 
 
 def trained(tmp_path, **fields):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from bioicons_pipeline.store import Store
 from bioicons_pipeline.training import __main__ as entry
 from bioicons_pipeline.training import run
 
@@ -29,6 +30,20 @@ sys.argv = ["-m", *sys.argv[1:]]
 runpy.run_module("bioicons_pipeline.training", run_name="__main__")
 """
 """The trainer, stopped in every process after its third step."""
+
+WARNED = """
+import os, runpy, signal, sys
+from bioicons_pipeline.training import progress
+original = progress.Display.step
+def step(self, state, rate):
+    original(self, state, rate)
+    if state.step == 3 and os.environ["RANK"] == "1":
+        os.kill(os.getpid(), signal.SIGTERM)
+progress.Display.step = step
+sys.argv = ["-m", *sys.argv[1:]]
+runpy.run_module("bioicons_pipeline.training", run_name="__main__")
+"""
+"""The trainer, whose second process is warned after its third step."""
 
 
 def launched(request, folder: Path, *program: str) -> subprocess.CompletedProcess:
@@ -111,6 +126,26 @@ def test_stopped_in_two_processes_and_started_again(in_two, on_tiny, tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.strip().splitlines()[-1])["resumed_from"] == 2
     (ours, our_weights), (theirs, their_weights) = last(request), last(whole)
+    assert ours["losses"] == theirs["losses"] and ours["evaluations"] == theirs["evaluations"]
+    assert all(torch.equal(our_weights[name], value) for name, value in their_weights.items())
+
+
+def test_a_host_that_goes_stops_both_processes_in_one_step(in_two, on_tiny, tmp_path):
+    """SIGTERM reaches the second process alone, while the first may be a step ahead: both end, with a
+    checkpoint in the store, and another host ends bit by bit where the undisturbed run does."""
+    whole, _ = in_two
+    request = on_tiny(batch_size=2, checkpoint_every=100).model_copy(update={"checkpoint_ref": "name"})
+    program = tmp_path / "warned.py"
+    program.write_text(WARNED)
+    done = launched(request, tmp_path, str(program))
+    assert done.returncode != 0 and "interrupted: run the same request" in done.stderr, done.stderr
+    (ref,) = Store(request.store_root).list_refs("checkpoints").values()
+    assert ref.info == {"newest": "step-00000003"}  # where an evaluation is due, which had to wait
+    elsewhere = request.model_copy(update={"work_dir": str(tmp_path / "elsewhere")})
+    done = launched(elsewhere, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.strip().splitlines()[-1])["resumed_from"] == 3
+    (ours, our_weights), (theirs, their_weights) = last(elsewhere), last(whole)
     assert ours["losses"] == theirs["losses"] and ours["evaluations"] == theirs["evaluations"]
     assert all(torch.equal(our_weights[name], value) for name, value in their_weights.items())
 

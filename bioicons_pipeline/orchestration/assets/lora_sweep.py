@@ -60,6 +60,8 @@ def _sweep(
                     version_id, summary = backend.train(context, request, lease)
                     rows.append(sweep.row_of(store, name, request, version_id, summary["seconds"]))
                 outcome = sweep.finish(store, category, model, plan, rows, lease.check)
+                for request in plan.requests.values():
+                    backend.forget(request)
     files = {name: sweep.read(store, outcome, name) for name in (sweep.TABLE, sweep.PICTURE)}
     return dg.MaterializeResult(
         data_version=dg.DataVersion(outcome.version_id),

@@ -65,7 +65,7 @@ def _train(
     store = artifacts.open()
     summary: dict[str, Any] = {}
     with user_errors():
-        model = base.resolve(artifacts.bases)
+        model = base.resolve(artifacts.bases, elsewhere=backend.elsewhere)
         # A person trains whenever they want; what automation asks for too much trains nothing.
         done = AUTOMATION_TAG in context.run.tags and training_plan.standing(
             store, category, weights.ref_name(model)
@@ -77,6 +77,7 @@ def _train(
             with weights.lease(store, weights.WEIGHTS, category, model, holder(context)) as lease:
                 version_id, summary = backend.train(context, plan.request, lease)
                 outcome = weights.accept(store, plan, model, category, version_id, lease.check)
+                backend.forget(plan.request)
     facts = outcome.facts
     metadata: dict[str, Any] = {"status": facts["status"], "base": model.name, **where(store, outcome)}
     if facts["status"] == "trained":

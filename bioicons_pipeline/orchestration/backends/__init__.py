@@ -34,4 +34,5 @@ def training_backend(settings: Settings) -> TrainingBackend:
         work_dir=settings.ecs_work_dir,
         poll_seconds=settings.ecs_poll_seconds,
         retries=settings.ecs_retries,
+        instance_metadata=settings.ecs_instance_metadata,
     )

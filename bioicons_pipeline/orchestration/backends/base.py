@@ -15,6 +15,7 @@ from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.training.files import CHECKPOINTS_ASSET
 
 if TYPE_CHECKING:
+    from bioicons_pipeline.store import Store
     from bioicons_pipeline.store.leases import Lease
     from bioicons_pipeline.training.request import TrainingRequest
 
@@ -49,6 +50,11 @@ class TrainingBackend(dg.ConfigurableResource):
     """How often a training that lost its host is started again; each goes on from the last checkpoint."""
     retry_pause_seconds: int = 30
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another machine trains: it has the base's weights, and the token that they may need."""
+        return False
+
     def train(
         self, context: dg.AssetExecutionContext, request: "TrainingRequest", lease: "Lease"
     ) -> tuple[str, dict]:
@@ -60,23 +66,34 @@ class TrainingBackend(dg.ConfigurableResource):
             dagster.RetryRequested: the host was lost, and a retry goes on from the last checkpoint.
         """
         asked = self.request_for_host(request.model_copy(update={"lease": lease.claim}))
+        if asked.force and context.retry_number == 0:  # a retry goes on from what this run has made
+            _forget_finished(asked)
         if known := _remembered(asked):
             context.log.info(f"the training of {asked.partition} was done before: {known[0]}")
             return known
         ended = self.run_entry(context, asked)
-        if ended.lost:
+        found = _last(ended.messages, "version_id")
+        if found is None and (known := _remembered(asked)):
+            context.log.info(f"its last message was lost; the store has what it committed: {known[0]}")
+            return known
+        if ended.lost and found is None:
             sentence = self._sentence(asked, ended)
             context.log.warning(sentence)
             raise dg.RetryRequested(
                 max_retries=self.retries, seconds_to_wait=self.retry_pause_seconds
             ) from BioiconsError(sentence)
-        found = _last(ended.messages, "version_id")
-        if ended.problem or found is None:
+        if found is None:
             raise BioiconsError(_last_error(ended.messages) or self._sentence(asked, ended))
         version_id, summary = str(found["version_id"]), dict(found.get("summary") or {})
         _verify(asked, version_id)
-        _remember(asked, version_id, summary)
         return version_id, summary
+
+    def forget(self, request: "TrainingRequest") -> None:
+        """Drop checkpoints and result of this training from the store; once its adapter is published,
+        nobody goes on from them, and pruning can have them."""
+        name = self.request_for_host(request).checkpoint_ref
+        if name:
+            _store(request).delete_ref(CHECKPOINTS_ASSET, partition=name)
 
     def request_for_host(self, request: "TrainingRequest") -> "TrainingRequest":
         """The request as the host is to see it; the same where the disk is the same."""
@@ -109,31 +126,30 @@ def _last_error(messages: Sequence[Any]) -> str | None:
 
 
 def _verify(request: "TrainingRequest", version_id: str) -> None:
-    from bioicons_pipeline.store import Store
-
-    if not Store(request.store_root).intact(version_id):
+    if not _store(request).intact(version_id):
         raise BioiconsError(
             f"The training of {request.partition} says that it committed version {version_id}, which is not "
             f"whole in the store at {request.store_root}: run it again; it resumes from its last checkpoint."
         )
 
 
-def _remember(request: "TrainingRequest", version_id: str, summary: dict[str, Any]) -> None:
-    """Where checkpoints are in the store, the result takes their place: no host is rented for it again."""
+def _store(request: "TrainingRequest") -> "Store":
     from bioicons_pipeline.store import Store
 
-    if request.checkpoint_ref:
-        Store(request.store_root).set_ref(
-            CHECKPOINTS_ASSET, version_id, partition=request.checkpoint_ref, info={"summary": summary}
-        )
+    return Store(request.store_root)
+
+
+def _forget_finished(request: "TrainingRequest") -> None:
+    if _remembered(request):
+        _store(request).delete_ref(CHECKPOINTS_ASSET, partition=request.checkpoint_ref)
 
 
 def _remembered(request: "TrainingRequest") -> tuple[str, dict] | None:
-    from bioicons_pipeline.store import Store
-
+    """What the trainer left in the place of its checkpoints when it was done: no host is rented for it
+    again, and a last message that got lost costs nothing."""
     if not request.checkpoint_ref:
         return None
-    store = Store(request.store_root)
+    store = _store(request)
     ref = store.get_ref(CHECKPOINTS_ASSET, partition=request.checkpoint_ref)
     if ref is None or "summary" not in ref.info or not store.intact(ref.version_id):
         return None

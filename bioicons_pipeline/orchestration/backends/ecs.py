@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.orchestration.backends.base import Ended
-from bioicons_pipeline.orchestration.backends.remote import RemoteTraining, name_of
+from bioicons_pipeline.orchestration.backends.remote import LAUNCHER_PATIENCE, RemoteTraining, name_of
 
 if TYPE_CHECKING:
     from bioicons_pipeline.training.request import TrainingRequest
 
-_TAKEN_AWAY = {"SpotInterruption", "TerminationNotice"}
-"""Stop codes (ECS API, `Task.stopCode`) of hosts that AWS took back."""
+_TAKEN_AWAY = {"SpotInterruption", "TerminationNotice", "InfrastructureHealth"}
+"""Stop codes (ECS API, `Task.stopCode`) of hosts that AWS took back, or found unfit."""
+
+INTERRUPTED = 130
+"""Exit code of a trainer that was told to stop (`training/__main__.py`)."""
 
 
 class EcsTraining(RemoteTraining):
@@ -30,6 +34,8 @@ class EcsTraining(RemoteTraining):
     subnets: str = ""
     """With commas between them, as are the security groups."""
     security_groups: str = ""
+    instance_metadata: str = ""
+    """Asked by the task whether its host is about to be taken; empty: not asked."""
 
     def run_entry(self, context: dg.AssetExecutionContext, request: "TrainingRequest") -> Ended:
         from bioicons_pipeline.orchestration.backends.ecs_session import EcsSession
@@ -39,11 +45,17 @@ class EcsTraining(RemoteTraining):
         task = session.run(context, request, self.task_params(request))
         return judged(task, self.container, session.problem, session.messages)
 
+    def request_for_host(self, request: "TrainingRequest") -> "TrainingRequest":
+        """The same, and where the host learns that it is about to be taken."""
+        asked = super().request_for_host(request)
+        return asked.model_copy(update={"instance_metadata": self.instance_metadata})
+
     def task_params(self, request: "TrainingRequest") -> dict[str, Any]:
         """Arguments of ECS `RunTask`; a new dictionary each time, because PipesECSClient writes into it."""
         container = {
             "name": self.container,
             "command": self.command(),
+            "environment": [{"name": name, "value": value} for name, value in LAUNCHER_PATIENCE.items()],
             "resourceRequirements": [{"type": "GPU", "value": str(self.num_processes)}],
         }
         params: dict[str, Any] = {
@@ -60,10 +72,21 @@ class EcsTraining(RemoteTraining):
         return params
 
     def _ecs(self) -> Any:
-        """The client; region and credentials are boto3's own business."""
-        import boto3
+        """The client; region and credentials are boto3's own business.
 
-        return boto3.client("ecs")
+        Raises:
+            BioiconsError: there is no such profile, or no region.
+        """
+        import boto3
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            return boto3.client("ecs")
+        except BotoCoreError as error:
+            raise BioiconsError(
+                f"ECS cannot be asked ({error}): correct the AWS settings of this user, AWS_PROFILE and "
+                "AWS_DEFAULT_REGION first."
+            ) from error
 
 
 def _names(text: str) -> list[str]:
@@ -78,7 +101,8 @@ def judged(task: dict[str, Any] | None, container: str, problem: str | None, mes
     exits = {one["name"]: one.get("exitCode") for one in task.get("containers", [])}
     code = exits.get(container)
     if task.get("lastStatus") != "STOPPED":
-        return Ended(messages, problem or "went out of sight: ECS was not asked to its end")
+        # it may still run: the next try stops it first, and it stops by itself once its lease is gone
+        return Ended(messages, problem or "went out of sight: ECS was not asked to its end", lost=True)
     if stop == "TaskFailedToStart":
         return Ended(messages, f"was not started by ECS ({reason})")
     if stop in _TAKEN_AWAY:
@@ -87,7 +111,9 @@ def judged(task: dict[str, Any] | None, container: str, problem: str | None, mes
         return Ended(messages, f"lost its host: ECS knows no exit code ({reason})", lost=True)
     if code == 0:
         return Ended(messages, problem)
-    interrupted = any(isinstance(one, dict) and one.get("interrupted") for one in messages)
+    interrupted = code == INTERRUPTED or any(
+        isinstance(one, dict) and one.get("interrupted") for one in messages
+    )
     if interrupted and stop != "UserInitiated":
         return Ended(messages, f"was told to stop by its host ({reason})", lost=True)
     return Ended(messages, f"ended with exit code {code} ({reason})")

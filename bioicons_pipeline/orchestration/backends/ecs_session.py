@@ -40,18 +40,39 @@ class EcsSession:
     def stop_orphans(self, cluster: str, started_by: str) -> None:
         """Stop tasks of the same training whose orchestrator died; each writes a checkpoint first.
 
-        Whoever trains holds the training alone, so no task of it can be anyone else's.
+        Whoever trains holds the training alone, so no task of it can be anyone else's. One that was told to
+        stop before and has not yet is waited for too.
         """
         with _explained("looking for tasks of this training"):
-            running = self._ecs.list_tasks(cluster=cluster, startedBy=started_by, desiredStatus="RUNNING")
-            tasks = running.get("taskArns", [])
-            for task in tasks:
+            # ECS API, ListTasks: startedBy must be the only filter; without one for the status, those that
+            # ECS means to run are listed
+            running = self._listed(cluster=cluster, startedBy=started_by)
+            for task in running:
                 self._ecs.stop_task(
                     cluster=cluster, task=task, reason="its orchestrator is gone; a new run goes on from it"
                 )
-            if tasks:
-                waiter = self._ecs.get_waiter("tasks_stopped")
-                waiter.wait(cluster=cluster, tasks=tasks, WaiterConfig=self._waiting(attempts=100))
+            tasks = [*running, *self._stopping(cluster, started_by)]
+            waiter = self._ecs.get_waiter("tasks_stopped")
+            for some in _hundreds(list(dict.fromkeys(tasks))):
+                waiter.wait(cluster=cluster, tasks=some, WaiterConfig=self._waiting(attempts=100))
+
+    def _listed(self, **filters: str) -> list[str]:
+        pages = self._ecs.get_paginator("list_tasks").paginate(**filters)
+        return [task for page in pages for task in page.get("taskArns", [])]
+
+    def _stopping(self, cluster: str, started_by: str) -> list[str]:
+        """Tasks of this training that were told to stop and have not yet."""
+        told = self._listed(cluster=cluster, desiredStatus="STOPPED")
+        known = [
+            task
+            for some in _hundreds(told)
+            for task in self._ecs.client.describe_tasks(cluster=cluster, tasks=some).get("tasks", [])
+        ]
+        return [
+            task["taskArn"]
+            for task in known
+            if task.get("startedBy") == started_by and task.get("lastStatus") != "STOPPED"
+        ]
 
     def run(
         self, context: dg.AssetExecutionContext, request: "TrainingRequest", params: dict[str, Any]
@@ -96,14 +117,14 @@ class _Watched:
     """The ECS client, and what it last said of the task."""
 
     def __init__(self, client: Any) -> None:
-        self._client = client
+        self.client = client
         self.task: dict[str, Any] | None = None
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
+        return getattr(self.client, name)
 
     def run_task(self, **params: Any) -> Any:
-        answer = self._client.run_task(**params)
+        answer = self.client.run_task(**params)
         if not answer.get("tasks"):
             reasons = {failure.get("reason", "no reason given") for failure in answer.get("failures", [])}
             raise BioiconsError(
@@ -114,10 +135,15 @@ class _Watched:
         return answer
 
     def describe_tasks(self, **params: Any) -> Any:
-        answer = self._client.describe_tasks(**params)
+        answer = self.client.describe_tasks(**params)
         if answer.get("tasks"):
             self.task = answer["tasks"][0]
         return answer
+
+
+def _hundreds(tasks: list[str]) -> list[list[str]]:
+    """As many as one call of DescribeTasks takes."""
+    return [tasks[start : start + 100] for start in range(0, len(tasks), 100)]
 
 
 @contextmanager

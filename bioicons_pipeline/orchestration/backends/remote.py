@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from bioicons_pipeline.orchestration.backends.conversation import Conversation
     from bioicons_pipeline.training.request import TrainingRequest
 
+LAUNCHER_PATIENCE = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "110"}
+"""Environment of a host with several processes: torch's launcher kills them so many seconds after SIGTERM, 30
+by itself (torch.distributed.launcher.api), which is little for a step and the upload of a checkpoint."""
+
 
 class RemoteTraining(TrainingBackend):
     """A backend whose hosts share no disk with this machine; subclasses have `run_entry`."""
@@ -25,11 +29,18 @@ class RemoteTraining(TrainingBackend):
     poll_seconds: float = 10
     retries: int = 5
 
+    @property
+    def elsewhere(self) -> bool:
+        return True
+
     def request_for_host(self, request: "TrainingRequest") -> "TrainingRequest":
         """The request with no path of this machine in it, and a name for its checkpoints in the store."""
-        from bioicons_pipeline.training.config import digest
+        from bioicons_pipeline.training.config import TRAINER_VERSION, digest
 
         identity = {
+            # of one request: the base's content and the code, which the fields below only name or leave out
+            "input_key": request.input_key,
+            "trainer": TRAINER_VERSION,
             "dataset": request.dataset_version,
             "base": request.base,
             "config": request.config.identity(),
@@ -50,9 +61,11 @@ class RemoteTraining(TrainingBackend):
     def conversation(self, run_id: str) -> "Conversation":
         """The two directions of Pipes through S3, for one process of the Dagster run `run_id`."""
         from bioicons_pipeline.orchestration.backends.conversation import Conversation
-        from bioicons_pipeline.store.s3_errors import connect
+        from bioicons_pipeline.store.s3_errors import connect, explained_s3
 
-        return Conversation(connect(), self.messages, run_id, self.poll_seconds)
+        with explained_s3("connecting", self.messages):
+            client = connect()
+        return Conversation(client, self.messages, run_id, self.poll_seconds)
 
 
 def name_of(request: "TrainingRequest") -> str:

@@ -79,13 +79,7 @@ def plan(
         return Plan(key="", done=stays)
     dataset = require_ref(store, DATASET, category)
     facts = read_json(store, dataset.version_id, "dataset.json")
-    key = input_key(
-        code=CODE_VERSION,
-        dataset=dataset.version_id,
-        base=base.fingerprint,
-        config=config.identity(),
-        minimum=MINIMUM_ICONS,
-    )
+    key = training_key(dataset.version_id, base, config)
     current = None if force else unchanged(store, WEIGHTS, key, partition=category, base=ref_name(base))
     if current:
         return Plan(key, done=Outcome(current.version_id, False, current.info or {}))
@@ -103,7 +97,19 @@ def plan(
     request = request_for(
         store, category, config, base_argument=base_argument, work_dir=work_dir, cache_dir=cache_dir
     )
+    request = request.model_copy(update={"input_key": key, "force": force})
     return Plan(key, request=request, asked_by=asked_by)
+
+
+def training_key(dataset_version: str, base: BaseModel, config: TrainingConfig) -> str:
+    """Hash of all that an adapter is computed from."""
+    return input_key(
+        code=CODE_VERSION,
+        dataset=dataset_version,
+        base=base.fingerprint,
+        config=config.identity(),
+        minimum=MINIMUM_ICONS,
+    )
 
 
 def request_for(
@@ -172,7 +178,8 @@ def accept(
     """Verify the version that the trainer committed, and make it the current one, if `guard` lets it.
 
     Raises:
-        TrainingRejectedError: a file is missing, the adapter is of another dataset, or it is no sound one.
+        TrainingRejectedError: a file is missing, the adapter is of another dataset or of another content of
+            the base, or it is no sound one.
         LeaseLostError: another process trains the same now.
     """
     assert plan_.request is not None
@@ -185,11 +192,14 @@ def accept(
             "see the run's log for what the trainer said, then run it again."
         )
     header = safetensors_metadata(store.read(version, WEIGHTS_NAME))
-    if header.get("dataset_version") != plan_.request.dataset_version:
-        raise TrainingRejectedError(
-            f"The trainer returned an adapter of dataset {header.get('dataset_version')}, asked for was "
-            f"{plan_.request.dataset_version}: delete {plan_.request.work_dir} and run it again."
-        )
+    asked = {"dataset_version": plan_.request.dataset_version, "base_fingerprint": base.fingerprint}
+    for name, value in asked.items():
+        if header.get(name) != value:
+            raise TrainingRejectedError(
+                f"The trainer returned an adapter whose {name} is {header.get(name)}, asked for was {value}: "
+                f"see that it has the same base as this machine, delete {plan_.request.work_dir} there, and "
+                "run it again."
+            )
     if faults := adapter_faults(store.read(version, WEIGHTS_NAME)):
         raise TrainingRejectedError(
             f"The adapter of {plan_.request.partition} is refused: {faults[0]}"

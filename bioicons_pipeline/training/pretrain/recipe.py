@@ -48,7 +48,14 @@ class FlowConfig(LoopConfig):
         description="T5 tokens of a batch: few for what precedes the fixed phrases, all for a LoRA.",
     )
     long_share: float = Field(default=0.15, ge=0, le=1, description="Share of batches at the longest length.")
-    compile: bool = Field(default=False, description="torch.compile the repeated blocks; changes no number.")
+    logit_mean: float = Field(
+        default=0.0,
+        description="Mean of the logit of sigma. Above 0 more is learnt where the shape is decided, and the "
+        "sampler's own shift for so few tokens is 0.5.",
+    )
+    compile: bool = Field(
+        default=False, description="torch.compile the repeated blocks, where there is a C++ compiler."
+    )
 
 
 class GuidanceConfig(LoopConfig):
@@ -72,25 +79,44 @@ class Recipe(BaseModel):
 
 
 _COMMON = {"mixed_precision": "no", "schedule": "cosine", "tensorboard": False, "keep_checkpoints": 1}
+_HALF = {**_COMMON, "mixed_precision": "auto"}
+"""bf16 where the CPU multiplies in it by itself, which is four times as fast; fp32 elsewhere."""
 
+_CPU = Recipe(
+    size=64,
+    autoencoder=AutoencoderConfig(
+        **_COMMON, steps=2000, batch_size=16, learning_rate=2e-3, warmup_steps=50, weight_decay=0.0,
+        adam_beta2=0.98, ema_decay=0.99, eval_every=250, checkpoint_every=250,
+    ),
+    text=TextConfig(
+        **_COMMON, steps=1500, batch_size=64, learning_rate=2e-3, warmup_steps=50, adam_beta2=0.98,
+        eval_every=500, checkpoint_every=500,
+    ),
+    flow=FlowConfig(
+        **_COMMON, steps=5500, batch_size=32, learning_rate=1e-3, warmup_steps=150, weight_decay=0.01,
+        adam_beta2=0.98, ema_decay=0.998, eval_every=500, checkpoint_every=250,
+    ),
+    guidance=GuidanceConfig(
+        **_COMMON, steps=200, batch_size=32, learning_rate=2e-4, warmup_steps=20, adam_beta2=0.98,
+        ema_decay=0.98, eval_every=100, checkpoint_every=100,
+    ),
+)  # fmt: skip
 RECIPES: dict[str, Recipe] = {
-    "cpu": Recipe(
-        size=64,
-        autoencoder=AutoencoderConfig(
-            **_COMMON, steps=2000, batch_size=16, learning_rate=2e-3, warmup_steps=50, weight_decay=0.0,
-            adam_beta2=0.98, ema_decay=0.99, eval_every=250, checkpoint_every=250,
-        ),
-        text=TextConfig(
-            **_COMMON, steps=1500, batch_size=64, learning_rate=2e-3, warmup_steps=50, adam_beta2=0.98,
-            eval_every=500, checkpoint_every=500,
-        ),
-        flow=FlowConfig(
-            **_COMMON, steps=5500, batch_size=32, learning_rate=1e-3, warmup_steps=150, weight_decay=0.01,
-            adam_beta2=0.98, ema_decay=0.998, eval_every=500, checkpoint_every=250,
-        ),
-        guidance=GuidanceConfig(
-            **_COMMON, steps=200, batch_size=32, learning_rate=2e-4, warmup_steps=20, adam_beta2=0.98,
-            ema_decay=0.98, eval_every=100, checkpoint_every=100,
-        ),
+    "cpu": _CPU,
+    # 672,000 samples instead of 176,000 in 85 minutes on one core with AVX512-BF16. Held-out loss 0.367
+    # instead of 0.413, and 15 of 64 words bind instead of 5; but on captions in the form of bioicons, which
+    # begin with a style, what comes out draws discs. It does not ship until its captions have that form too.
+    "cpu-bf16": _CPU.model_copy(
+        update={
+            "flow": FlowConfig(
+                **_HALF, steps=10_500, batch_size=64, learning_rate=1.2e-3, warmup_steps=300,
+                weight_decay=0.01, adam_beta2=0.98, ema_decay=0.999, eval_every=500, checkpoint_every=250,
+                logit_mean=0.4, compile=True,
+            ),
+            "guidance": GuidanceConfig(
+                **_HALF, steps=300, batch_size=64, learning_rate=2e-4, warmup_steps=20, adam_beta2=0.98,
+                ema_decay=0.98, eval_every=100, checkpoint_every=100,
+            ),
+        }
     ),
 }  # fmt: skip

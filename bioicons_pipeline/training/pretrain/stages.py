@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,7 @@ from bioicons_pipeline.training.cache import write_atomically, write_json
 from bioicons_pipeline.training.checkpoint import RunState
 from bioicons_pipeline.training.config import digest
 from bioicons_pipeline.training.data import Icon
-from bioicons_pipeline.training.device import make_accelerator
+from bioicons_pipeline.training.device import autocast_of, make_accelerator
 from bioicons_pipeline.training.loop import Loop
 from bioicons_pipeline.training.pretrain.autoencoder import (
     AutoencoderLoop,
@@ -119,7 +121,10 @@ class _Runner:
         self._display.phase(name, done, total)
 
     def accelerator(self, config: Any) -> Any:
-        return make_accelerator(config)
+        from accelerate.state import AcceleratorState
+
+        AcceleratorState._reset_state()  # its precision is the process's, and stages differ in theirs
+        return make_accelerator(config, bf16_on_cpu=True)
 
     def identity(self, stage: str, config: Any, *after: str) -> dict[str, Any]:
         """Identity of a stage: its config and the digests of the stages it builds on."""
@@ -146,6 +151,11 @@ class _Runner:
         if loop.mean is not None:
             loop.set_tensors(loop.mean)
         self.histories[stage] = loop.state
+
+
+def has_compiler() -> bool:
+    """Whether torch.compile can make programs for the CPU here: it needs a C++ compiler."""
+    return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++"))
 
 
 def _captions(icons: BaseIcons, work: Path, runner: _Runner) -> list[Icon]:
@@ -265,8 +275,9 @@ def _flow(
     accelerator = runner.accelerator(config)
     nano.to(accelerator.device)
     identity = runner.identity("flow", config, "autoencoder", "text")
-    if config.compile:
-        nano.transformer.compile_repeated_blocks()
+    if config.compile and (accelerator.device.type == "cuda" or has_compiler()):
+        # one program a length; one for any length would be slower than none
+        nano.transformer.compile_repeated_blocks(dynamic=False)
     train, _ = _splits(captions, icons)
     source = FlowBatches(
         train,
@@ -277,11 +288,13 @@ def _flow(
         caption_dropout=config.caption_dropout,
         t5_lengths=config.t5_lengths,
         long_share=config.long_share,
+        logit_mean=config.logit_mean,
     )
     loop = FlowLoop(
         config=config,
         model=nano,
         accelerator=accelerator,
+        autocast=autocast_of(accelerator),
         source=source,
         checkpoint_dir=runner.folder("flow"),
         identity=identity,
@@ -314,12 +327,14 @@ def _guidance(
         caption_dropout=0.0,
         t5_lengths=flow.t5_lengths,
         long_share=flow.long_share,
+        logit_mean=flow.logit_mean,
         scales=config.scales,
     )
     loop = GuidanceLoop(
         config=config,
         model=nano,
         accelerator=accelerator,
+        autocast=autocast_of(accelerator),
         source=source,
         checkpoint_dir=runner.folder("guidance"),
         identity=identity,
