@@ -181,7 +181,10 @@ def test_the_outputs_are_the_settings_of_the_backend_and_make_one(monkeypatch):
         for name, output in template["Outputs"].items() if name.startswith("Bioicons")
     }  # fmt: skip
     needed = {name for name in SETTINGS if name.startswith("BIOICONS_ECS_")}
-    needed -= {f"BIOICONS_ECS_{name}" for name in ("MESSAGES", "WORK_DIR", "POLL_SECONDS", "RETRIES")}
+    needed -= {
+        f"BIOICONS_ECS_{name}"
+        for name in ("MESSAGES", "WORK_DIR", "POLL_SECONDS", "RETRIES", "INSTANCE_METADATA")
+    }
     assert set(outputs) == needed | {
         f"BIOICONS_{name}" for name in ("DEPLOYMENT", "STORE_ROOT", "TRAINING_PROCESSES")
     }

@@ -57,7 +57,7 @@ def launched(request, folder: Path, *program: str) -> subprocess.CompletedProces
         capture_output=True,
         text=True,
         env=ENVIRONMENT,
-        timeout=120,
+        timeout=280,
     )
 
 
