@@ -73,6 +73,8 @@ def train(
             stored = _stored(request, run_dir, display) if main else None
             if stored and (found := stored.fetch(identity)):
                 display.note(found)
+            # the others would look for what is being fetched, and begin anew
+            accelerator.wait_for_everyone()
             display.note(_introduction(request, base, train_set, heldout, accelerator))
             config, needed = settle(pieces_of(base), request.config, machine_of(accelerator))
             display.note(
