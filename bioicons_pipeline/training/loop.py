@@ -154,6 +154,8 @@ class Loop:
             KeyboardInterrupt: `stop_asked` said so; the checkpoint is written.
         """
         config, state = self.config, self.state
+        # all have read the checkpoint they go on from before the main process replaces it by a later one
+        self.accelerator.wait_for_everyone()
         if self._look():  # at a step where it was stopped before it came to that
             self.save(last_chance=state.step == config.steps)
         first = state.step * config.accumulation
