@@ -1,16 +1,17 @@
 """Copies: which training icons a picture resembles most, and whether it is likely one of them.
 
 Belongs here: the index, the copy score, its calibrated threshold. Does not belong here: views (`views`), the
-descriptor and the search, which are the library's (`library.shape`).
+closer look (`closer`), the descriptor and the search, which are the library's (`library.shape`).
 
 A model that has memorised an icon returns it in another colour, softer, tilted, mirrored or cut off. The
 descriptor does not see colour, the search tries all eight flips and rotations, and the rest is tried here:
 the picture is turned by a few degrees each way; every training icon also stands in the index blurred; and
 for a picture that runs into its border, which may be cut off, the parts of every training icon count too
-that remain when a tenth or a fifth of it is cut off; those of the nearest are looked at more closely. The
-score is the best similarity of all of these. From which score on a picture is likely a copy is calibrated on
-real icons (`benchmarks/copies.py`): the score that 1 in 100 icons reaches against all icons of other
-families, for whole pictures and for cut-off ones.
+that remain when a tenth or a fifth of it is cut off. The search finds candidates; what decides is a closer
+look at the nearest of them (`closer`), each laid over the picture: the score is the best likeness then.
+From which score on a picture is likely a copy is calibrated on real icons (`benchmarks/copies.py`): the
+score that 1 in 100 icons reaches against all icons of other families, for whole pictures and for cut-off
+ones.
 """
 
 import io
@@ -21,17 +22,19 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.generation.closer import likeness
 from bioicons_pipeline.generation.views import PARTS, SIDE, TILTS, blurred, remaining, standing_out, tilted
-from bioicons_pipeline.library.shape import ShapeIndex, descriptor, transformed
+from bioicons_pipeline.library.shape import ShapeIndex, descriptor
 from bioicons_pipeline.library.whole import write_whole
 
 CLOSER = 24
-"""How many icons are looked at closely where a picture may be cut off."""
+"""How many icons are looked at closely, of different families."""
 NEAREST = 5
 FORMAT = 1
 
@@ -42,8 +45,9 @@ class CopyError(BioiconsError):
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A training icon and how alike: `key` as given to the index, similarity 1.0 for the same shape,
-    symmetry as in `library.shape`, tilt in degrees that matched, `part` whether only a part of it did."""
+    """A training icon and how alike: `key` as given to the index, similarity 0 to 1.0 for the same drawing,
+    by the closer look. How the search found it: symmetry as in `library.shape`, tilt in degrees, `part`
+    whether only a part of it matched."""
 
     key: str
     similarity: float
@@ -63,8 +67,7 @@ class CopyScore:
     nearest: tuple[Neighbour, ...]
 
 
-@dataclass(frozen=True)
-class _Hit:
+class _Hit(NamedTuple):
     similarity: float
     number: int
     symmetry: int
@@ -130,10 +133,21 @@ class CopyIndex:
         picture: as it was generated, with its border, by which one sees whether it is cut off.
         without_family: icons of this family do not count (for calibration).
         """
-        rgba, cut = standing_out(picture, 2 * SIDE)
+        rgba, sides = standing_out(picture, 2 * SIDE)
         queries = tilted(rgba)
         if not queries[0].any():
             return []
+        hits = self._searched(queries, any(sides), max(k, CLOSER), without_family)
+        icons = [_unpacked(self.pictures[hit.number]) for hit in hits]
+        values = likeness(rgba, sides, icons) if hits else ()
+        found = [
+            Neighbour(self.keys[hit.number], round(min(1.0, max(0.0, float(value))), 4), *hit[2:])
+            for hit, value in zip(hits, values, strict=True)
+        ]
+        return sorted(found, key=lambda neighbour: -neighbour.similarity)[:k]
+
+    def _searched(self, queries: np.ndarray, cut: bool, count: int, without_family: str | None) -> list[_Hit]:
+        """The icons that come nearest by their descriptors, one of a family."""
         similarity, symmetry = self.wholes.similarities(queries, symmetries=True)
         tilt = similarity.argmax(axis=0)
         hits = [
@@ -141,37 +155,25 @@ class CopyIndex:
             for row, (angle, number) in enumerate(zip(tilt.tolist(), self.whole_of.tolist(), strict=True))
         ]
         if cut:
-            hits += self._closely(queries[:1], without_family)
-        found: list[Neighbour] = []
+            similarity, symmetry = self.parts.similarities(queries[:1], symmetries=True)
+            numbers = (self.part_of // len(PARTS)).tolist()
+            rows = zip(similarity[0].tolist(), numbers, symmetry[0].tolist(), strict=True)
+            hits += [_Hit(value, number, turn, 0.0, True) for value, number, turn in rows]
+        found: list[_Hit] = []
         seen = {without_family}
         for hit in sorted(hits, key=lambda hit: -hit.similarity):
             if self.families[hit.number] not in seen:
                 seen.add(self.families[hit.number])
-                value = round(min(1.0, hit.similarity), 4)
-                found.append(Neighbour(self.keys[hit.number], value, hit.symmetry, hit.tilt, hit.part))
-                if len(found) == k:
+                found.append(hit)
+                if len(found) == count:
                     break
         return found
-
-    def _closely(self, query: np.ndarray, without_family: str | None) -> list[_Hit]:
-        """The icons whose parts come nearest, each at the cut that comes nearest, found by trying."""
-        rough, symmetry = self.parts.similarities(query, symmetries=True)
-        hits: dict[int, _Hit] = {}
-        for row in np.argsort(-rough[0], kind="stable"):
-            number, part = divmod(int(self.part_of[row]), len(PARTS))
-            if number in hits or self.families[number] == without_family:
-                continue
-            turn = int(symmetry[0, row])
-            looked = _best_cut(_unpacked(self.pictures[number]), PARTS[part], transformed(query, turn)[0])
-            hits[number] = _Hit(max(looked, float(rough[0, row])), number, turn, 0.0, True)
-            if len(hits) == CLOSER:
-                break
-        return list(hits.values())
 
     def score(self, picture: np.ndarray | Image.Image) -> CopyScore:
         """The copy score of a picture as it was generated, RGBA or RGB on a plain light ground."""
         nearest = tuple(self.nearest(picture))
-        score, limit = (nearest[0].similarity if nearest else 0.0), threshold(cut=standing_out(picture)[1])
+        score = nearest[0].similarity if nearest else 0.0
+        limit = threshold(cut=any(standing_out(picture)[1]))
         return CopyScore(score, limit, score >= limit, nearest)
 
     def save(self, path: Path) -> None:
@@ -231,20 +233,6 @@ def _stacked(vectors: list[tuple[np.ndarray, int]]) -> tuple[np.ndarray, np.ndar
     kept = [(vector, number) for vector, number in vectors if vector.any()]
     stacked = np.stack([vector for vector, _ in kept]).astype(np.float16)
     return stacked.astype(np.float32), np.array([number for _, number in kept])
-
-
-def _best_cut(rgba: np.ndarray, cut: Sequence[float], query: np.ndarray) -> float:
-    """Likeness of a picture's part to a descriptor, at the best cut near `cut`: one side after another is
-    moved by less and less."""
-    best, value = list(cut), -1.0
-    for step in (0.05, 0.025):
-        for side in range(4):
-            for move in (0.0, -step, step):
-                tried = [*best[:side], max(0.0, best[side] + move), *best[side + 1 :]]
-                likeness = float(descriptor(remaining(rgba, tried)) @ query)
-                if likeness > value:
-                    best, value = tried, likeness
-    return value
 
 
 def _packed(rgba: np.ndarray) -> bytes:

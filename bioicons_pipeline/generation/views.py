@@ -23,15 +23,17 @@ _SIDES = ((0.0, 0.0), (0.1, 0.0), (0.0, 0.1), (0.05, 0.05))
 _CORNERS = tuple((*y, *x) for y in _SIDES for x in _SIDES)[1:]
 PARTS = (*_CORNERS, (0.2, 0, 0, 0), (0, 0.2, 0, 0), (0, 0, 0.2, 0), (0, 0, 0, 0.2))
 """What may have been cut off at top, bottom, left and right, shares of the drawn part."""
+Sides = tuple[bool, ...]
+"""Top, bottom, left, right."""
 
 
 class ViewError(BioiconsError):
     """There is no picture to look at."""
 
 
-def standing_out(picture: np.ndarray | Image.Image, side: int = SIDE) -> tuple[np.ndarray, bool]:
-    """What stands out from the light ground, cropped, the longer side `side` px: (h, w, 4) uint8, and whether
-    it runs into the border of the picture.
+def standing_out(picture: np.ndarray | Image.Image, side: int = SIDE) -> tuple[np.ndarray, Sides]:
+    """What stands out from the light ground, cropped, the longer side `side` px: (h, w, 4) uint8, and at
+    which sides it runs into the border of the picture.
 
     Transparent pictures are seen on white too: white paint then counts as ground in both that are compared.
     """
@@ -47,19 +49,18 @@ def standing_out(picture: np.ndarray | Image.Image, side: int = SIDE) -> tuple[n
     colour = np.asarray(ground)[..., :3].astype(np.int16)
     drawn = np.abs(colour - _paper(colour)).max(axis=-1) > _FAR
     if not drawn.any():
-        return np.zeros((1, 1, 4), np.uint8), False
+        return np.zeros((1, 1, 4), np.uint8), (False,) * 4
     rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
-    height, width = drawn.shape
-    cut = bool(rows[0] == 0 or columns[0] == 0 or rows[-1] == height - 1 or columns[-1] == width - 1)
+    sides = tuple(bool(line.any()) for line in (drawn[0], drawn[-1], drawn[:, 0], drawn[:, -1]))
     window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     rgba = np.dstack([colour, np.where(drawn, 255, 0)]).astype(np.uint8)[window]
-    return np.asarray(_resized(Image.fromarray(rgba, "RGBA"), side)), cut
+    return np.asarray(resized(Image.fromarray(rgba, "RGBA"), side)), sides
 
 
-def _resized(image: Image.Image, side: int) -> Image.Image:
-    """The longer side at `side` px."""
+def resized(image: Image.Image, side: int, least: int = 1) -> Image.Image:
+    """The longer side at `side` px, the other at `least` px at least."""
     factor = side / max(image.size)
-    size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
+    size = max(least, round(image.width * factor)), max(least, round(image.height * factor))
     return image.resize(size, Image.Resampling.BOX if factor < 1 else Image.Resampling.BILINEAR)
 
 
@@ -77,7 +78,7 @@ def tilted(rgba: np.ndarray) -> np.ndarray:
     for tilt in TILTS:
         turned = image.rotate(tilt, Image.Resampling.BICUBIC, expand=True) if tilt else image
         solid = Image.fromarray(np.asarray(turned.getchannel("A")) > 127)
-        views.append(descriptor(np.asarray(_resized(turned.crop(solid.getbbox()), SIDE))))
+        views.append(descriptor(np.asarray(resized(turned.crop(solid.getbbox()), SIDE))))
     return np.stack(views)
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from bioicons_pipeline.errors import BioiconsError
-from bioicons_pipeline.generation import copies
+from bioicons_pipeline.generation import closer, copies
 
 
 def blob(seed: int, side: int = 96) -> Image.Image:
@@ -58,10 +58,72 @@ def test_a_piece_is_found_by_the_parts_of_the_index(index):
         piece = whole.crop((0, 0, round(whole.width * 0.8), whole.height))
         best = index.nearest(piece, 1)[0]
         assert best.key == key and best.part and best.similarity > 0.95
-        whole_only = max(
-            index.wholes.similarities(copies.tilted(copies.standing_out(piece)[0]))[0].max(axis=0)
-        )
-        assert whole_only < best.similarity
+        assert index.score(piece).threshold == copies.threshold(cut=True)
+
+
+def bar(seed: int) -> Image.Image:
+    """A thin row of boxes on a bar: stretched to a square, a tilt changes it beyond recognition."""
+    random = np.random.default_rng(seed)
+    picture = Image.new("RGBA", (192, 192), (0, 0, 0, 0))
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle([8, 92, 184, 100], (90, 160, 90), "black")
+    for x in np.cumsum(random.integers(14, 40, 5)):
+        high, wide = random.integers(5, 16), random.integers(8, 24)
+        draw.rectangle([x, 96 - high, x + wide, 96 + high], (200, 60, 40), "black")
+    return picture
+
+
+PLATE = Image.new("RGBA", (192, 192), (0, 0, 0, 0))
+ImageDraw.Draw(PLATE).ellipse([10, 10, 182, 182], (240, 230, 180), "black", 3)
+
+
+def oval() -> Image.Image:
+    """The same plate, seen from the side: another icon, though the descriptor cannot know it well."""
+    picture = Image.new("RGBA", (192, 192), (0, 0, 0, 0))
+    ImageDraw.Draw(picture).ellipse([10, 40, 182, 152], (240, 230, 180), "black", 3)
+    return picture
+
+
+@pytest.fixture(scope="module")
+def hard() -> copies.CopyIndex:
+    return copies.CopyIndex.build({**{f"bar-{seed}": bar(seed) for seed in range(8)}, "plate": PLATE})
+
+
+def test_a_thin_icon_tilted_and_mirrored_is_a_copy_and_another_one_is_not(hard):
+    for seed in range(4):
+        changed = ImageOps.mirror(bar(seed)).rotate(5, Image.Resampling.BICUBIC, expand=True)
+        found = hard.score(on_white(changed))
+        assert found.likely_copy and found.nearest[0].key == f"bar-{seed}"
+        assert found.nearest[1].similarity < found.threshold
+    assert not hard.score(on_white(bar(100))).likely_copy
+
+
+def test_an_oval_plate_is_no_copy_of_a_round_one_nor_one_with_a_grid_on_it(hard):
+    grid = PLATE.copy()
+    for x in range(40, 160, 20):
+        ImageDraw.Draw(grid).line([x, 40, x, 150], "black", 3)
+    assert hard.score(on_white(PLATE)).likely_copy
+    for other in (oval(), grid):
+        found = hard.score(on_white(other))
+        assert not found.likely_copy and found.nearest[0].similarity < found.threshold - 0.02
+
+
+def test_it_is_the_moving_that_finds_a_tilted_icon(hard, monkeypatch):
+    changed = on_white(bar(1).rotate(5, Image.Resampling.BICUBIC, expand=True))
+    monkeypatch.setattr(closer, "TILTS", (0.0,))
+    assert hard.score(changed).likely_copy
+    monkeypatch.setattr(closer, "_STEPS", 0)
+    assert not hard.score(changed).likely_copy
+
+
+@pytest.mark.parametrize("size", [(1, 128), (128, 1), (128, 128), (3, 2)])
+@pytest.mark.parametrize("sides", [(False,) * 4, (True,) * 4])
+def test_a_line_or_a_full_square_has_a_likeness(size, sides):
+    rgba = np.zeros((*size, 4), np.uint8)
+    rgba[..., 3] = 255
+    values = closer.likeness(rgba, sides, [rgba, copies.standing_out(PLATE)[0]])
+    assert np.isfinite(values).all() and (np.abs(values) < 1.001).all()
+    assert any(sides) or values[0] > 0.99
 
 
 def test_the_score_says_what_is_likely_a_copy(index):

@@ -13,6 +13,6 @@ CODE_VERSIONS = {
     "training_plan": "1",
     "lora_weights": "1",
     "sample_grid": "2",
-    "evaluation_report": "1",
+    "evaluation_report": "2",
     "lora_sweep": "1",
 }
