@@ -146,10 +146,18 @@ def run_pipeline(
             execute("evaluate_category", config, launch.partition_tags(instance, chosen))
         else:
             execute("evaluate_library", config)
-    return lay_out(store, settings, options)
+    return lay_out(store, settings, options, listener)
 
 
-def lay_out(store: Any, settings: Settings, options: Options) -> Summary:
+def _shown(listener: launch.Listener | None, name: str) -> names.Progress | None:
+    if listener is None:
+        return None
+    return lambda done, total: listener(launch.Progress("outputs", f"{name}: files copied", done, total))
+
+
+def lay_out(
+    store: Any, settings: Settings, options: Options, listener: launch.Listener | None = None
+) -> Summary:
     """Copy what the run made from the store into folders with plain names; returns where they are."""
     from bioicons_pipeline.orchestration.stages import weights
     from bioicons_pipeline.training.base_models import resolve_base
@@ -178,5 +186,5 @@ def lay_out(store: Any, settings: Settings, options: Options) -> Summary:
             continue
         facts[asset] = ref.info or {}
         place = target / (f"{name}-{base}" if of_base else name)
-        outputs[asset] = store.checkout(ref.version_id, place, replace=True)
+        outputs[asset] = store.checkout(ref.version_id, place, replace=True, progress=_shown(listener, name))
     return Summary(options.category, outputs, facts)

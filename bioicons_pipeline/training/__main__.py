@@ -166,7 +166,7 @@ def _through_s3(*, writer: bool) -> dict[str, Any]:
 def _as_line(event: dict[str, Any]) -> str:
     formats: dict[str, Callable[[], str]] = {
         "note": lambda: event["text"],
-        "phase": lambda: f"{event['phase']}: {event['done']} of {event['total']} encoded",
+        "phase": lambda: f"{event['phase']}: {event['done']} of {event['total']}",
         "step": lambda: (
             f"step {event['step']}/{event['steps']}, loss {event['loss']:.4f}, "
             f"{event['steps_per_second'] or 0:.2f} steps/s, {event['seconds_left'] or 0:.0f} s left, "

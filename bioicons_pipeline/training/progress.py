@@ -83,6 +83,10 @@ class Display:
         if self._due(done == total):
             self.send({"event": "phase", "phase": name, "done": done, "total": total})
 
+    def phase_of(self, name: str) -> Callable[[int, int], None]:
+        """The progress callback of the phase `name`; it may be called from several threads."""
+        return lambda done, total: self.phase(name, done, total)
+
     def step(self, state: RunState, rate: float) -> None:
         """A training step is done; `rate` is its learning rate."""
         now = time.monotonic()

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from bioicons_pipeline.store import Store
+from bioicons_pipeline.store.parallel import Progress
 from bioicons_pipeline.training import checkpoint as checkpoints
 from bioicons_pipeline.training.adapter import add_adapter
 from bioicons_pipeline.training.base_models import BaseModel, check_base, resolve_base
@@ -59,7 +60,9 @@ def train(
     work = Path(request.work_dir).expanduser().absolute()
     with Display(steps=request.config.steps, send=send if main else None, quiet=quiet or not main) as display:
         with accelerator.main_process_first():  # the others find what it made
-            folder = checkout_dataset(request.store_root, request.dataset_version, work)
+            folder = checkout_dataset(
+                request.store_root, request.dataset_version, work, display.phase_of("dataset files")
+            )
             base = resolve_base(request.base, request.cache_dir or work / "cache")
         train_set, heldout = open_dataset(folder)
         identity = run_identity(request, base, accelerator.num_processes)
@@ -112,7 +115,9 @@ def run_identity(request: TrainingRequest, base: BaseModel, processes: int) -> d
     }
 
 
-def checkout_dataset(store_root: str, dataset_version: str, work: Path) -> Path:
+def checkout_dataset(
+    store_root: str, dataset_version: str, work: Path, progress: Progress | None = None
+) -> Path:
     """Folder with the dataset's Parquet files, complete; another run's copy is reused."""
     target = work / "datasets" / dataset_version
     if not (target / "data").is_dir():
@@ -120,7 +125,7 @@ def checkout_dataset(store_root: str, dataset_version: str, work: Path) -> Path:
         version = store.version(dataset_version)
         if any(entry.path == WEIGHTS_FILE for entry in version.files):
             write_atomically(target / WEIGHTS_FILE, store.read(version, WEIGHTS_FILE))
-        store.checkout(version, target / "data", prefix="data/")
+        store.checkout(version, target / "data", prefix="data/", progress=progress)
     return target
 
 
@@ -228,7 +233,7 @@ def _stored(request: TrainingRequest, run_dir: Path, display: Display) -> Stored
     if request.checkpoint_ref is None:
         return None
     store = Store(request.store_root)
-    return StoredCheckpoints(store, request.checkpoint_ref, run_dir, request.lease, display.note)
+    return StoredCheckpoints(store, request.checkpoint_ref, run_dir, request.lease, display)
 
 
 def _validation(

@@ -10,7 +10,6 @@ if that one has left nothing yet.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from bioicons_pipeline.store.errors import DamagedBlobError, StoreError
 from bioicons_pipeline.store.leases import Claim, LeaseLostError
 from bioicons_pipeline.training import checkpoint as checkpoints
 from bioicons_pipeline.training.files import CHECKPOINTS_ASSET, VALIDATION_FOLDER
+from bioicons_pipeline.training.progress import Display
 
 _FOLDER = "checkpoints"
 
@@ -28,7 +28,7 @@ class StoredCheckpoints:
     """The checkpoints and validation images of one run, as one version of the store that its ref follows.
 
     claim: the lease that the training goes on under; None: nobody else can train the same.
-    note: told what went wrong and is no reason to stop.
+    display: told what went wrong and is no reason to stop, and how files come over; None: nobody looks.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class StoredCheckpoints:
         name: str,
         run_dir: Path,
         claim: Claim | None = None,
-        note: Callable[[str], None] = lambda text: None,
+        display: Display | None = None,
     ) -> None:
         self._store, self._name, self._run_dir = store, name, run_dir
-        self._claim, self._note = claim, note
+        self._claim, self._display = claim, display
         self._known: str | None = None
         """What the ref led to when this process last looked or wrote."""
 
@@ -62,7 +62,10 @@ class StoredCheckpoints:
         except StoreError as error:
             if leaving:
                 raise
-            self._note(f"this checkpoint did not reach the store, the next will be tried again: {error}")
+            if self._display:
+                self._display.note(
+                    f"this checkpoint did not reach the store, the next will be tried again: {error}"
+                )
 
     def _push(self, leaving: bool) -> None:
         kept = checkpoints.checkpoints(self._run_dir / _FOLDER)
@@ -125,7 +128,8 @@ class StoredCheckpoints:
             return f"the checkpoint {newest} of an earlier host is of another format: starting anew"
         if checkpoints.describe_differences(described["identity"], identity):
             return None
+        progress = self._display and self._display.phase_of("checkpoint files")
         for prefix in (VALIDATION_FOLDER, _FOLDER):  # the folder that decides comes last
             if any(entry.path.startswith(f"{prefix}/") for entry in version.files):
-                self._store.checkout(version, self._run_dir / prefix, prefix, replace=True)
+                self._store.checkout(version, self._run_dir / prefix, prefix, replace=True, progress=progress)
         return f"took the checkpoint {newest} of an earlier host from the store"

@@ -185,8 +185,10 @@ def test_a_training_comes_to_the_version_that_this_machine_gives(
     kept += [told.encode(), made.ecs.logs().encode()]
     everything = b"\0".join(kept)
     assert undisturbed.encode() in everything  # the search finds what is there
+    (host, *_) = made.ecs.folder.glob("*/about.json")
     for value in planted.values():
         assert value.encode() not in everything
+        assert value in host.read_text()  # the task had it
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Checkpoints in the store: who may move them, and what is done about those that cannot be used."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from bioicons_pipeline.store.blobs import blob_key
 from bioicons_pipeline.store.leases import LeaseLostError
 from bioicons_pipeline.training import checkpoint as checkpoints
 from bioicons_pipeline.training.checkpoint import Checkpoint, RunState
+from bioicons_pipeline.training.progress import Display
 from bioicons_pipeline.training.stored import StoredCheckpoints
 
 IDENTITY = {"dataset_version": "d"}
@@ -50,7 +52,7 @@ def test_another_host_goes_on_from_it(pushed, tmp_path):
 
 def test_a_store_that_fails_for_once_costs_no_training(store, tmp_path, monkeypatch):
     notes: list[str] = []
-    stored = StoredCheckpoints(store, "name", tmp_path / "run", note=notes.append)
+    stored = StoredCheckpoints(store, "name", tmp_path / "run", display=SimpleNamespace(note=notes.append))
     save(tmp_path / "run", 1)
     with monkeypatch.context() as patch:
         patch.setattr(store, "commit", refuse)
@@ -128,3 +130,10 @@ def test_the_result_takes_the_place_of_the_checkpoints(pushed, tmp_path):
     ref = pushed.get_ref("checkpoints", partition="name")
     assert (ref.version_id, ref.info) == (version.id, {"summary": {"steps": 8}})
     assert StoredCheckpoints(pushed, "name", tmp_path / "b").fetch(IDENTITY) is None
+
+
+def test_how_far_it_is_shown(pushed, tmp_path):
+    events: list[dict] = []
+    display = Display(steps=1, send=events.append, quiet=True)
+    StoredCheckpoints(pushed, "name", tmp_path / "b", display=display).fetch(IDENTITY)
+    assert events[-1] == {"event": "phase", "phase": "checkpoint files", "done": 4, "total": 4}

@@ -30,6 +30,7 @@ def svg_snapshot(
             upstream.ref or None,
             artifacts.cache,
             progress=progress_log(context, "files read"),
+            stored=progress_log(context, "files stored"),
         )
     facts = outcome.facts
     new = register(context.instance, facts["categories"])

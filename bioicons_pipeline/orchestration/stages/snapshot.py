@@ -49,9 +49,16 @@ def current_categories(store: Store) -> list[str]:
 
 
 def snapshot(
-    store: Store, source: str, ref: str | None, cache_dir: Path, progress: Progress | None = None
+    store: Store,
+    source: str,
+    ref: str | None,
+    cache_dir: Path,
+    progress: Progress | None = None,
+    stored: Progress | None = None,
 ) -> Outcome:
     """Fetch `source` at `ref` and commit it; facts: commit, committed_at, icons, categories, refused.
+
+    progress: of fetching; stored: of bringing the files to the store, which may be far away.
 
     Raises:
         SourceError, LayoutError: from the library room, one sentence each.
@@ -72,7 +79,11 @@ def snapshot(
         "refused": [{"path": entry.path, "reason": entry.reason} for entry in tree.refused],
     }
     # Blob by blob: a library may hold gigabytes, and memory must not.
-    files: dict = {f"icons/{path}": store.put_blob(data) for path, data in tree.read_all()}
+    files: dict = {}
+    for path, data in tree.read_all():
+        files[f"icons/{path}"] = store.put_blob(data)
+        if stored:
+            stored(len(files), len(paths))
     starter_link = "bioicons_pipeline/starter_library/static/icons/"
     permalinks = {path: starter_link + path if source == STARTER else tree.permalink(path) for path in svgs}
     files["snapshot.json"] = to_json({**facts, "permalinks": permalinks})
