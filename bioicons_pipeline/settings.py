@@ -67,9 +67,9 @@ class Settings(BaseSettings):
         default=1, ge=1, description="Processes of one training, one a GPU; batch_size is of each."
     )
 
-    deployment: Literal["local", "aws"] = Field(
+    deployment: Literal["local", "aws", "modal"] = Field(
         default="local",
-        description="Where trainings run: on this machine, or as tasks of AWS ECS.",
+        description="Where trainings run: on this machine, as tasks of AWS ECS, or as sandboxes of Modal.",
     )
     automation: bool | None = Field(
         default=None,
@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     ecs_security_groups: str = Field(default="", description="ECS: security groups, with commas.")
     ecs_messages: str = Field(
         default="",
-        description="ECS: s3://bucket/prefix for what Dagster and a task tell each other; "
+        description="ECS and Modal: s3://bucket/prefix for what Dagster and a host tell each other; "
         "`<store_root>/pipes` when unset.",
     )
     ecs_work_dir: str = Field(default="work", description="ECS: scratch folder in the container.")
@@ -111,6 +111,16 @@ class Settings(BaseSettings):
     )
     ecs_retries: int = Field(default=5, ge=0, description="ECS: new hosts after the first one was lost.")
 
+    modal_app: str = Field(default="bioicons", description="Modal: name of the app; made if it is not there.")
+    modal_gpu: str = Field(default="L40S", description="Modal: kind of GPU.")
+    modal_secrets: str = Field(
+        default="",
+        description="Modal: names of secrets, with commas: AWS_* for the bucket, HF_TOKEN for a gated base.",
+    )
+    modal_image: str = Field(
+        default="", description="Modal: an image with this package; made of this checkout when unset."
+    )
+
     def check_deployment(self) -> None:
         """Refuse a deployment that lacks something; what a place other than `aws` needs, its backend says.
 
@@ -119,16 +129,21 @@ class Settings(BaseSettings):
         """
         if self.deployment != "aws":
             return
-        names = ("ecs_cluster", "ecs_task_definition", "ecs_container", "ecs_capacity_provider")
+        names = {
+            "aws": ("ecs_cluster", "ecs_task_definition", "ecs_container", "ecs_capacity_provider"),
+            "modal": ("modal_app", "modal_gpu", "modal_secrets"),
+        }[self.deployment]
         lacking = [f"BIOICONS_{name.upper()}" for name in names if not getattr(self, name)]
         if lacking:
-            raise SettingsError(f"BIOICONS_DEPLOYMENT=aws needs {', '.join(lacking)}: set them.")
+            raise SettingsError(
+                f"BIOICONS_DEPLOYMENT={self.deployment} needs {', '.join(lacking)}: set them."
+            )
         places = {"STORE_ROOT": self.resolved_store_root, "ECS_MESSAGES": self.resolved_messages}
         for name, place in places.items():
             if not place.startswith("s3://"):
                 raise SettingsError(
-                    f"BIOICONS_DEPLOYMENT=aws shares nothing but S3 with its hosts, and BIOICONS_{name} is "
-                    "not on S3: set it to s3://bucket/prefix."
+                    f"BIOICONS_DEPLOYMENT={self.deployment} shares nothing but S3 with its hosts, and "
+                    f"BIOICONS_{name} is not on S3: set it to s3://bucket/prefix."
                 )
 
     @property

@@ -7,10 +7,19 @@ belong here: what to train (`stages/weights.py`), and how (`training/`).
 from bioicons_pipeline.orchestration.backends.base import Ended, TrainingBackend
 from bioicons_pipeline.orchestration.backends.ecs import EcsTraining
 from bioicons_pipeline.orchestration.backends.local import LocalTraining
+from bioicons_pipeline.orchestration.backends.modal import ModalTraining
 from bioicons_pipeline.orchestration.backends.remote import RemoteTraining
 from bioicons_pipeline.settings import Settings
 
-__all__ = ["EcsTraining", "Ended", "LocalTraining", "RemoteTraining", "TrainingBackend", "training_backend"]
+__all__ = [
+    "EcsTraining",
+    "Ended",
+    "LocalTraining",
+    "ModalTraining",
+    "RemoteTraining",
+    "TrainingBackend",
+    "training_backend",
+]
 
 
 def training_backend(settings: Settings) -> TrainingBackend:
@@ -22,6 +31,15 @@ def training_backend(settings: Settings) -> TrainingBackend:
     settings.check_deployment()
     if settings.deployment == "local":
         return LocalTraining(num_processes=settings.training_processes)
+    if settings.deployment == "modal":
+        return ModalTraining(
+            num_processes=settings.training_processes,
+            app=settings.modal_app,
+            gpu=settings.modal_gpu,
+            secrets=settings.modal_secrets,
+            image=settings.modal_image,
+            messages=settings.resolved_messages,
+        )
     return EcsTraining(
         num_processes=settings.training_processes,
         cluster=settings.ecs_cluster,
