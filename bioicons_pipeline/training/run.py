@@ -33,11 +33,12 @@ from bioicons_pipeline.training.guards import enough_memory, only_one
 from bioicons_pipeline.training.lora import BatchSource, Trainer
 from bioicons_pipeline.training.memory import pieces_of, settle
 from bioicons_pipeline.training.objective import resolution_shift
-from bioicons_pipeline.training.progress import Display, Send, TensorBoardLog
+from bioicons_pipeline.training.progress import Display, Send
 from bioicons_pipeline.training.publish import publish
 from bioicons_pipeline.training.request import TrainingOutcome, TrainingRequest
 from bioicons_pipeline.training.stored import Notice, StoredCheckpoints
 from bioicons_pipeline.training.validation import Validation, prompts_of
+from bioicons_pipeline.training.wandb_log import logs_of
 
 TRAINER_VERSION = 1
 """Part of a run's identity: raised when the same config would train another adapter."""
@@ -246,8 +247,8 @@ def _fit(
     trainer: Trainer, config: TrainingConfig, run_dir: Path, display: Display, validation: Validation
 ) -> None:
     log = None
-    if config.tensorboard and trainer.accelerator.is_main_process:
-        log = TensorBoardLog(run_dir / "tensorboard", purge_step=trainer.state.step + 1)
+    if trainer.accelerator.is_main_process:
+        log = logs_of(config, run_dir, trainer.state.step, trainer.identity)
 
     def validate(step: int) -> None:
         if not (trainer.accelerator.is_main_process and validation.due(step)):

@@ -10,7 +10,7 @@ from bioicons_pipeline.dataset import dataset_schema, write_croissant
 from bioicons_pipeline.dataset.croissant import FIELDS, FILE
 from bioicons_pipeline_tests.dataset.test_dataset import ROWS, build
 
-mlcroissant = pytest.importorskip("mlcroissant")
+pytestmark = pytest.mark.mlcroissant
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +29,8 @@ def folder(tmp_path):
 
 def records(folder, name):
     """Records of a record set by column name, as mlcroissant reads them."""
+    import mlcroissant
+
     dataset = mlcroissant.Dataset(jsonld=folder / FILE)
     for record in dataset.records(record_set=name):
         yield {key.removeprefix(f"{name}/"): value for key, value in record.items()}
@@ -36,6 +38,8 @@ def records(folder, name):
 
 def refusal(folder, name):
     """What mlcroissant says against reading a record set, down to the cause."""
+    import mlcroissant
+
     with pytest.raises(mlcroissant.GenerationError) as caught:
         list(records(folder, name))
     said, error = [], caught.value
@@ -52,6 +56,8 @@ def changed(folder, change):
 
 
 def test_it_validates_without_a_warning(folder):
+    import mlcroissant
+
     read = mlcroissant.Dataset(jsonld=folder / FILE).metadata
     assert read.issues.errors == set() and read.issues.warnings == set()
     assert read.name == "bioicons: Animals" and len(read.creators) == 1
@@ -97,6 +103,8 @@ def test_a_wrong_hash_is_refused(folder):
     ids=["file without a hash", "field of no file"],
 )
 def test_what_is_missing_does_not_validate(folder, fault):
+    import mlcroissant
+
     changed(folder, fault)
     with pytest.raises(mlcroissant.ValidationError):
         mlcroissant.Dataset(jsonld=folder / FILE)
@@ -121,6 +129,8 @@ def test_the_same_folder_gives_the_same_bytes(folder):
 
 def test_a_local_source_and_a_folders_commit(tmp_path):
     """A library without git: no address of this machine in the file, and a version that is one."""
+    import mlcroissant
+
     build(tmp_path, ROWS)
     facts = json.loads((tmp_path / "dataset.json").read_text())
     facts |= {"source_url": "/home/someone/icons", "commit": "folder-sha256:abc", "committed_at": None}

@@ -10,8 +10,10 @@ from bioicons_pipeline.orchestration.pipeline import Options, run_pipeline
 from bioicons_pipeline.store import Store
 
 
+@pytest.mark.mlcroissant
 def test_the_exported_dataset_is_read_by_mlcroissant(settings, tmp_path):
-    mlcroissant = pytest.importorskip("mlcroissant")
+    import mlcroissant
+
     with shared_instance(settings) as instance:
         run_pipeline(
             settings, Options("starter", None, "Animals", "flux-tiny", until="icon_dataset"), instance
