@@ -4,8 +4,8 @@ Belongs here: making one, and its state for a checkpoint. Does not belong here: 
 files (checkpoint). AdamW as in https://arxiv.org/abs/1711.05101, 8-bit moments in blocks as in
 https://arxiv.org/abs/2110.02861, by bitsandbytes, on a GPU and on a CPU. (torchao's 8-bit AdamW compiles
 itself at the first step and keeps tensor subclasses as its state, which safetensors does not hold.)
-Prodigy, which estimates the learning rate while it goes, as in https://arxiv.org/abs/2306.06101, by prodigyopt, its
-authors' own.
+Prodigy, which estimates the learning rate while it goes, as in https://arxiv.org/abs/2306.06101, by its
+authors' package prodigyopt.
 """
 
 from __future__ import annotations
