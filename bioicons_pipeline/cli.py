@@ -26,6 +26,7 @@ from bioicons_pipeline.cli_run import StoppedError, demo, run
 from bioicons_pipeline.cli_search import search
 from bioicons_pipeline.cli_studio import studio
 from bioicons_pipeline.cli_sweep import sweep
+from bioicons_pipeline.cli_upstream import upstream_report
 from bioicons_pipeline.cli_verify import verify
 from bioicons_pipeline.errors import BioiconsError
 
@@ -73,12 +74,17 @@ for verb, panel, line in (
     (prune, ENGINEER, "Delete versions that nothing refers to."),
     (manifest, CURATOR, "Every icon as a table: author, licence, in or out."),
     (gallery, CURATOR, "Every icon as static HTML, and why it was dropped."),
+    (upstream_report, CURATOR, "What bioicons itself could mend, as files to merge."),
     (verify, CURATOR, "Our pictures beside what Chromium shows."),
 ):
     app.command(rich_help_panel=panel, short_help=line)(verb)
 publish_app.command("lora", short_help="The newest LoRA, with card, credits, gallery.")(publish_lora)
-app.add_typer(export_app, name="export", rich_help_panel=ENGINEER)
-app.add_typer(publish_app, name="publish", rich_help_panel=ENGINEER)
+app.add_typer(
+    export_app, name="export", rich_help_panel=ENGINEER, short_help="Write what was built into a folder."
+)
+app.add_typer(
+    publish_app, name="publish", rich_help_panel=ENGINEER, short_help="Push what was built to the hub."
+)
 
 
 def main() -> None:

@@ -98,12 +98,13 @@ def publish_dataset(
     A dataset with an icon outside the licence preset (BIOICONS_LICENCE_PRESET) is refused. The token is
     yours: HF_TOKEN, or what `hf auth login` stored; it is never asked for or kept.
     """
-    from bioicons_pipeline.dataset import plan_publish
+    from bioicons_pipeline.dataset import plan_publish, write_croissant
     from bioicons_pipeline.dataset import publish_dataset as push
 
     settings = get_settings()
     preset = settings.licence_preset
-    with _built_dataset(settings, category) as (folder, _, _):
+    with _built_dataset(settings, category) as (folder, _, bar):
+        write_croissant(folder, bar("describing"))
         plan = plan_publish(folder, repo, preset, private=private)
         if dry_run:
             _show(plan, preset)

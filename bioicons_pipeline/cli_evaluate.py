@@ -49,7 +49,9 @@ def evaluate(
     ),
     count: Annotated[int, typer.Option(min=2, max=2000, help="Pictures that each model draws.")] = 32,
     seed: Annotated[int, typer.Option(min=0, help="Seed of noise and of the first picture.")] = 0,
-    steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps; default 28.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Denoising steps; default: what suits the base, mostly 28.")
+    ] = None,
     embeddings: Annotated[
         str,
         typer.Option(

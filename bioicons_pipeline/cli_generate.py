@@ -44,8 +44,17 @@ def generate(
         ),
     ] = None,
     no_lora: Annotated[bool, typer.Option("--no-lora", help="The base model alone.")] = False,
-    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 28,
-    guidance: Annotated[float, typer.Option(help="How closely to follow the prompt.")] = 3.5,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Denoising steps; default: what suits the base, mostly 28.", show_default=False),
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(
+            help="How closely to follow the prompt; default: what suits the base, mostly 3.5.",
+            show_default=False,
+        ),
+    ] = None,
     size: Annotated[
         int | None,
         typer.Option(help="Side in px; default: what the LoRA was trained at.", show_default=False),

@@ -48,7 +48,9 @@ def run(
     ] = None,
     base: Annotated[
         str | None,
-        typer.Option(help="Base model: a name (flux-nano, flux1-dev) or a folder in diffusers layout."),
+        typer.Option(
+            help="Base model: a name (flux-nano, flux1-dev, flux1-schnell) or a folder in diffusers layout."
+        ),
     ] = None,
     until: Annotated[
         str, typer.Option(help="Last stage to run, e.g. icon_dataset or evaluation_report.")
@@ -62,7 +64,10 @@ def run(
     seed: Annotated[int | None, typer.Option(min=0, help="Training seed.")] = None,
     size: Annotated[int | None, typer.Option(help="Side of the dataset's pictures, px.")] = None,
     sampling_steps: Annotated[
-        int | None, typer.Option(min=1, help="Denoising steps of the sample grid; default 28.")
+        int | None,
+        typer.Option(
+            min=1, help="Denoising steps of the sample grid; default: what suits the base, mostly 28."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Train even if nothing changed.")] = False,
     as_json: AsJson = False,

@@ -60,6 +60,7 @@ def studio_services(settings: Settings, base_name: str, out: Path) -> "Services"
     from bioicons_pipeline.generation.found import draw_hits
     from bioicons_pipeline.orchestration.stages.base import MissingInputError
     from bioicons_pipeline.orchestration.stages.manifest import current_categories
+    from bioicons_pipeline.orchestration.stages.weights import sampling_of
     from bioicons_pipeline.orchestration.workshop import Stock, trained_names
     from bioicons_pipeline.store import Store
     from bioicons_pipeline.studio.desk import Services
@@ -73,9 +74,9 @@ def studio_services(settings: Settings, base_name: str, out: Path) -> "Services"
     try:
         base = resolve_base(base_name, settings.bases_dir)
         loras = trained_names(stock.store, base)
-        model = _about(base, bool(loras))
+        model, sampling = _about(base, bool(loras)), sampling_of(base)
     except BioiconsError as error:
-        loras, model = [], f"⚠️ There is no model to draw with: {error}"
+        loras, model, sampling = [], f"⚠️ There is no model to draw with: {error}", {}
     kept = _Kept(settings, stock, base_name)
     return Services(
         categories=categories,
@@ -85,6 +86,7 @@ def studio_services(settings: Settings, base_name: str, out: Path) -> "Services"
         draw=lambda found: draw_hits(found.hits, stock.store.read_blob),
         workshop=kept.workshop,
         out=out.absolute(),
+        **sampling,
     )
 
 

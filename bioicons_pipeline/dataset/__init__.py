@@ -9,6 +9,7 @@ under one card.
 """
 
 from bioicons_pipeline.dataset.build import DatasetInfo, DatasetRow, write_card, write_shards
+from bioicons_pipeline.dataset.croissant import croissant, write_croissant
 from bioicons_pipeline.dataset.export import FORMATS, ExportError, check_export, export_dataset
 from bioicons_pipeline.dataset.publish import PublishPlan, PublishRefusedError, plan_publish, publish_dataset
 from bioicons_pipeline.dataset.schema import SPLITS, dataset_schema
@@ -26,6 +27,7 @@ __all__ = [
     "PublishRefusedError",
     "Weights",
     "check_export",
+    "croissant",
     "dataset_schema",
     "export_dataset",
     "plan_publish",
@@ -34,5 +36,6 @@ __all__ = [
     "shard_name",
     "shards_of",
     "write_card",
+    "write_croissant",
     "write_shards",
 ]

@@ -1,7 +1,7 @@
 """Other trainers' layouts of a built dataset: parquet, imagefolder, PNG + TXT pairs.
 
 Belongs here: reading a dataset folder (`build` wrote it) and writing it anew. Does not belong here: what is
-in it. Credits and licence texts travel with every layout.
+in it. Credits and licence texts travel with every layout, a Croissant description with Parquet.
 
 imagefolder: https://huggingface.co/docs/datasets/image_dataset (`metadata.jsonl` beside the pictures).
 pairs: `<icon_id>.png` and `<icon_id>.txt` with the caption, as kohya's and other trainers read.
@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from bioicons_pipeline.dataset.build import ROW_GROUP
+from bioicons_pipeline.dataset.croissant import write_croissant
 from bioicons_pipeline.dataset.schema import SPLITS
 from bioicons_pipeline.errors import BioiconsError
 
@@ -119,6 +120,7 @@ def _parquet(source: Path, out: Path) -> Iterator[int]:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
         yield rows.get(path, 0)
+    write_croissant(out)
 
 
 def _imagefolder(source: Path, out: Path) -> Iterator[int]:

@@ -16,6 +16,7 @@ import yaml
 
 from bioicons_pipeline.dataset.hub import PublishRefusedError
 from bioicons_pipeline.library.licences import policy_for
+from bioicons_pipeline.training.base_models import REGISTRY
 from bioicons_pipeline.training.files import COMFYUI_NAME, CURVE_NAME, REPORT_NAME, WEIGHTS_NAME
 
 FLUX_DEV_LICENCE = "flux-1-dev-non-commercial-license"
@@ -136,7 +137,7 @@ def model_card(
         f'pipeline.load_lora_weights("{repo_id}")',
         f'pipeline("{trigger}, a tardigrade, side view, isolated on a white background", '
         f"height={config['resolution']}, width={config['resolution']}, "
-        f"max_sequence_length={config['t5_length']}).images[0]",
+        f"max_sequence_length={config['t5_length']}{_sampled(base['name'])}).images[0]",
         "```",
         "",
         *(
@@ -183,6 +184,13 @@ def model_card(
         "",
     ]
     return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---\n\n" + "\n".join(lines)
+
+
+def _sampled(base_name: str) -> str:
+    """Further arguments of the pipeline for a base that is not sampled with its defaults."""
+    chosen = REGISTRY[base_name].sampling if base_name in REGISTRY else {}
+    called = {"steps": "num_inference_steps", "guidance": "guidance_scale"}
+    return "".join(f", {called[name]}={value}" for name, value in chosen.items())
 
 
 def _loss(report: Mapping[str, Any], split: str) -> str:

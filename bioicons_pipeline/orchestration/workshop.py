@@ -19,7 +19,7 @@ from bioicons_pipeline.generation.training_icons import TrainingIcons, read_trai
 from bioicons_pipeline.library.whole import write_whole
 from bioicons_pipeline.orchestration.stages.base import WEIGHTS, MissingInputError
 from bioicons_pipeline.orchestration.stages.manifest import check_category, current_categories
-from bioicons_pipeline.orchestration.stages.weights import ref_name, training_config
+from bioicons_pipeline.orchestration.stages.weights import ref_name, sampling_of, training_config
 from bioicons_pipeline.store import Ref, Store, StoreError
 from bioicons_pipeline.store.names import ALL
 from bioicons_pipeline.training.base_models import BaseModel
@@ -133,7 +133,7 @@ def make_workshop(
         GenerationError: a setting is out of range.
     """
     suits = training_config(base, {})
-    known = {
+    known = sampling_of(base) | {
         "size": next((found.resolution for found in adapters if found.resolution), suits.resolution),
         "max_sequence_length": next(
             (found.t5_length for found in adapters if found.t5_length), suits.t5_length

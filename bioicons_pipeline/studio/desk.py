@@ -29,13 +29,13 @@ Progress = Callable[[int, int], None]
 @dataclass(frozen=True)
 class Choice:
     """How new icons are to be drawn. lora: a name of `Services.loras`, SUITABLE or NO_LORA; category:
-    the one it should suit; scale: its strength, 0 to 2."""
+    the one it should suit; scale: its strength, 0 to 2; steps, guidance: None for what suits the base."""
 
     lora: str = SUITABLE
     category: str | None = None
     scale: float = 1.0
-    steps: int = 28
-    guidance: float = 3.5
+    steps: int | None = None
+    guidance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Services:
     categories: scientific categories, [] where there is no library yet; loras: names to choose from; model:
     one line on the base model and its licence, or what to do where there is none; search: words, category
     → hits; draw: hits → pictures; workshop: a choice, and whom to tell what is missing → what icons are made
-    with; out: folder that keeps everything that is made.
+    with; out: folder that keeps everything that is made; steps, guidance: where their sliders stand at first.
     """
 
     categories: Sequence[str]
@@ -55,6 +55,8 @@ class Services:
     draw: Callable[[Found], list[DrawnHit]]
     workshop: Callable[[Choice, Callable[[str], None]], Workshop]
     out: Path
+    steps: int = 28
+    guidance: float = 3.5
 
 
 @dataclass(frozen=True)

@@ -95,8 +95,8 @@ def _drawn_part(services: Services, words: Any, category: Any) -> None:
     with gr.Accordion("How it is drawn", open=False), gr.Row():
         lora = gr.Dropdown(loras, value=loras[0], label="Style (LoRA)")
         scale = gr.Slider(0, MAX_SCALE, value=1.0, step=0.05, label="Strength of the style")
-        steps = gr.Slider(1, 100, value=28, step=1, label="Denoising steps")
-        guidance = gr.Slider(0, 15, value=3.5, step=0.5, label="Guidance")
+        steps = gr.Slider(1, 100, value=services.steps, step=1, label="Denoising steps")
+        guidance = gr.Slider(0, 15, value=services.guidance, step=0.5, label="Guidance")
     part = _Part("drawn", kinds=_KINDS)
     tracked = gr.Progress()
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bioicons_pipeline.training.errors import TrainingError
 
@@ -42,6 +43,10 @@ class RegisteredBase:
     build: Callable[[Path], Path] | None = None
     preset: str = "gpu-80gb"
     """Training preset that suits it."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of a TrainingConfig that it needs otherwise than any preset has them."""
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    """Steps and guidance that it is sampled with, where they are not those of FLUX.1-dev."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,23 @@ REGISTRY: dict[str, RegisteredBase] = {
                 notice="This adapter is a derivative of FLUX.1 [dev] and falls under the FLUX.1 [dev] "
                 "Non-Commercial License: non-commercial use only.",
             ),
+        ),
+        RegisteredBase(
+            name="flux1-schnell",
+            description="FLUX.1-schnell by Black Forest Labs: 12 B parameters, distilled to four steps.",
+            hub_id="black-forest-labs/FLUX.1-schnell",
+            gated=True,  # the licence is free, and yet the hub has come to ask for an account
+            licence=BaseLicence(
+                name="Apache-2.0",
+                url="https://www.apache.org/licenses/LICENSE-2.0",
+                commercial_use=True,
+                notice="The base model is FLUX.1 [schnell] by Black Forest Labs, under Apache License 2.0. "
+                "It is distilled to four steps, and training an adapter undoes part of that: where four "
+                "steps draw badly, take more.",
+            ),
+            # https://huggingface.co/docs/diffusers/api/pipelines/flux: at most 256 tokens, guidance 0
+            training={"t5_length": 256, "validation_steps": 4, "validation_guidance": 0.0},
+            sampling={"steps": 4, "guidance": 0.0},
         ),
         RegisteredBase(
             name="flux-nano",

@@ -19,10 +19,10 @@ from bioicons_pipeline.training.errors import TrainingError
 TargetPreset = Literal["attention", "attention+ff"]
 Schedule = Literal["constant", "cosine", "linear"]
 TimestepSampling = Literal["logit_normal", "uniform", "shifted"]
-Optimizer = Literal["adamw", "adamw8bit"]
+Optimizer = Literal["adamw", "adamw8bit", "prodigy"]
 Quantization = Literal["none", "int8", "nf4"]
 
-NOT_IN_IDENTITY = ("checkpoint_every", "keep_checkpoints", "tensorboard", "workers")
+NOT_IN_IDENTITY = ("checkpoint_every", "keep_checkpoints", "tensorboard", "wandb", "wandb_project", "workers")
 """Fields that change neither weights nor report, so a run may be resumed with other values of them."""
 
 ADDED_LATER = (
@@ -61,22 +61,13 @@ class LoopConfig(BaseModel):
     )
     optimizer: Optimizer = Field(
         default="adamw",
-        description="`adamw`, or `adamw8bit`: its moments in 8 bits, by bitsandbytes; 6 bytes a trained "
-        "parameter less.",
+        description="`adamw`, or `adamw8bit`: its moments in 8 bits, by bitsandbytes, 6 bytes a trained "
+        "parameter less; or `prodigy`, which finds the learning rate itself, by prodigyopt: set "
+        "learning_rate to 1.",
     )
     weight_decay: float = Field(default=1e-4, ge=0, description="Decoupled weight decay of AdamW.")
-    adam_beta1: float = Field(
-        default=0.9,
-        ge=0,
-        lt=1,
-        description="Decay of AdamW's running mean of gradients.",
-    )
-    adam_beta2: float = Field(
-        default=0.999,
-        ge=0,
-        lt=1,
-        description="Decay of AdamW's running mean of squares.",
-    )
+    adam_beta1: float = Field(default=0.9, ge=0, lt=1, description="Decay of AdamW's mean of gradients.")
+    adam_beta2: float = Field(default=0.999, ge=0, lt=1, description="Decay of AdamW's mean of squares.")
     adam_epsilon: float = Field(default=1e-8, gt=0, description="Added to AdamW's denominator.")
     max_grad_norm: float = Field(
         default=1.0,
@@ -111,6 +102,14 @@ class LoopConfig(BaseModel):
     )
     workers: int = Field(default=0, ge=0, le=16, description="Processes that read the cache ahead; 0 = none.")
     tensorboard: bool = Field(default=True, description="Write TensorBoard event files into the work folder.")
+
+    @model_validator(mode="after")
+    def _prodigy_finds_the_rate(self) -> LoopConfig:
+        if self.optimizer == "prodigy" and self.learning_rate < 0.1:
+            raise ValueError(
+                f"learning_rate ({self.learning_rate:g}) multiplies the one that prodigy finds: set it to 1"
+            )
+        return self
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> LoopConfig:
@@ -226,6 +225,12 @@ class TrainingConfig(LoopConfig):
         min_length=1,
         description="Fixed sigmas of the evaluation, each in (0, 1).",
     )
+    wandb: Literal["off", "offline", "online"] = Field(
+        default="off",
+        description="Weights & Biases: `offline` writes a run into the work folder, which `wandb sync` can "
+        "send later; `online` sends losses and validation images while it trains. Nothing is sent otherwise.",
+    )
+    wandb_project: str = Field(default="bioicons", description="Project of that run.")
     export: Literal["best", "last"] = Field(
         default="best",
         description="Adapter that is exported: lowest held-out loss, or that of the last step.",

@@ -1,7 +1,8 @@
 """Libraries that only some trainings need, and the sentence where one is missing. No torch here.
 
 Belongs here: which setting needs which library, checked before anything is loaded. Does not belong here:
-using them (optimizers, encoders). They are the extra `low-memory` in pyproject.toml.
+using them (optimizers, encoders, wandb_log). They are the extras `low-memory`, `prodigy` and `wandb` in
+pyproject.toml.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from bioicons_pipeline.training.config import TrainingConfig
 from bioicons_pipeline.training.errors import TrainingError
 
 
-def require(library: str, what: str, otherwise: str) -> Any:
-    """The module `library`, which `what` needs; `otherwise` is what to do without it.
+def require(library: str, what: str, otherwise: str, extra: str = "low-memory") -> Any:
+    """The module `library`, which `what` needs; `otherwise` is what to do without it, `extra` brings it.
 
     Raises:
         TrainingError: it is not installed, or does not load on this machine.
     """
-    missing(library, what, otherwise)
+    missing(library, what, otherwise, extra)
     try:
         return importlib.import_module(library)
     except (ImportError, OSError, RuntimeError) as error:
@@ -31,7 +32,7 @@ def require(library: str, what: str, otherwise: str) -> Any:
         ) from error
 
 
-def missing(library: str, what: str, otherwise: str) -> None:
+def missing(library: str, what: str, otherwise: str, extra: str = "low-memory") -> None:
     """Refuse where `library` is not installed; nothing is imported.
 
     Raises:
@@ -41,7 +42,7 @@ def missing(library: str, what: str, otherwise: str) -> None:
     if importlib.util.find_spec(package) is None:
         raise TrainingError(
             f"{what} needs {package}, which is not installed: run `pip install "
-            f"'bioicons-pipeline[low-memory]'`, or {otherwise}."
+            f"'bioicons-pipeline[{extra}]'`, or {otherwise}."
         )
 
 
@@ -55,6 +56,10 @@ def check_extras(config: TrainingConfig, device: str) -> None:
     """
     if config.optimizer == "adamw8bit":
         missing("bitsandbytes", "optimizer adamw8bit", "set optimizer to adamw")
+    if config.optimizer == "prodigy":
+        missing("prodigyopt", "optimizer prodigy", "set optimizer to adamw", "prodigy")
+    if config.wandb != "off":
+        missing("wandb", f"wandb {config.wandb}", "set wandb to off", "wandb")
     if config.quantize == "int8":
         missing("torchao", "quantize int8", "set quantize to none")
     if config.quantize == "nf4":

@@ -120,7 +120,7 @@ def estimate(
     """
     shape, runtime = pieces.transformer, int(_RUNTIME[device])
     word = 2 if half else 4
-    moments = 2 if config.optimizer == "adamw8bit" else 8
+    moments = {"adamw8bit": 2, "prodigy": 16}.get(config.optimizer, 8)
     a_parameter = 4 + 4 + moments + (4 if config.ema_decay else 0)  # weight, gradient, moments, running mean
     vae = 4 * pieces.vae + _VAE_LIVE * pieces.vae_width * config.resolution**2 * 4
     return Estimate(

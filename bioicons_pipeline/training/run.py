@@ -35,11 +35,12 @@ from bioicons_pipeline.training.lora import BatchSource, Trainer
 from bioicons_pipeline.training.memory import pieces_of, settle
 from bioicons_pipeline.training.notice import Notice
 from bioicons_pipeline.training.objective import resolution_shift
-from bioicons_pipeline.training.progress import Display, Send, TensorBoardLog
+from bioicons_pipeline.training.progress import Display, Send
 from bioicons_pipeline.training.publish import publish
 from bioicons_pipeline.training.request import TrainingOutcome, TrainingRequest
 from bioicons_pipeline.training.stored import StoredCheckpoints
 from bioicons_pipeline.training.validation import Validation, prompts_of
+from bioicons_pipeline.training.wandb_log import logs_of
 
 
 def train(
@@ -255,8 +256,8 @@ def _fit(
     trainer: Trainer, config: TrainingConfig, run_dir: Path, display: Display, validation: Validation
 ) -> None:
     log = None
-    if config.tensorboard and trainer.accelerator.is_main_process:
-        log = TensorBoardLog(run_dir / "tensorboard", purge_step=trainer.state.step + 1)
+    if trainer.accelerator.is_main_process:
+        log = logs_of(config, run_dir, trainer.state.step, trainer.identity)
 
     def validate(state: checkpoints.RunState) -> None:
         step = state.step

@@ -7,6 +7,7 @@ import yaml
 
 from bioicons_pipeline.dataset.hub import PublishRefusedError, push
 from bioicons_pipeline.generation.release import Release, adapter_licence, release_files
+from bioicons_pipeline.training.base_models import REGISTRY
 from bioicons_pipeline_tests.dataset.test_publish import RecordingApi
 
 REPORT = {
@@ -91,9 +92,25 @@ def test_no_held_out_icons_are_said():
     assert "none held out" in card_of(release_files(changed, "me/animals", "attribution"))[1]
 
 
+def test_a_free_base_is_not_called_non_commercial():
+    """The card of an adapter on FLUX.1-schnell, from the registry's own words; dev's is the counterproof."""
+
+    def card(name):
+        licence = REGISTRY[name].licence
+        base = {"name": name, "licence": licence.name, "fingerprint": "hub:x@1", "notice": licence.notice}
+        return card_of(release_files(release(report={"base": base}), "me/animals", "attribution"))
+
+    (head, text), (dev_head, dev_text) = card("flux1-schnell"), card("flux1-dev")
+    assert "Apache-2.0" in text and "Apache License 2.0" in text and head["license"] == "cc-by-4.0"
+    assert "num_inference_steps=4, guidance_scale=0.0)" in text
+    assert "on-commercial" not in text + str(head) and "on-commercial" in dev_text
+    assert "num_inference_steps" not in dev_text and dev_head["license"] == "other"
+
+
 @pytest.mark.parametrize(
     ("base", "licence", "preset", "expected"),
     [
+        ("flux1-schnell", "Apache-2.0", "share-alike", "cc-by-sa-4.0"),
         ("flux1-dev", "FLUX.1 [dev] Non-Commercial License", "share-alike", "other"),
         ("flux-nano", "MIT", "attribution", "cc-by-4.0"),
         ("flux-nano", "MIT", "share-alike", "cc-by-sa-4.0"),

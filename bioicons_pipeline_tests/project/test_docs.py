@@ -83,7 +83,7 @@ def test_settings_are_shown_as_variables_with_their_limits():
     shown = hooks.fields("bioicons_pipeline.settings.Settings", "env")
     assert "| `BIOICONS_RENDER_SIZE` | int (≥ 16 ≤ 4096) | `1024` |" in shown
     training = hooks.fields("bioicons_pipeline.training.config.TrainingConfig")
-    assert "| `optimizer` | `adamw`, `adamw8bit` | `adamw` |" in training
+    assert "| `optimizer` | `adamw`, `adamw8bit`, `prodigy` | `adamw` |" in training
 
 
 @pytest.mark.parametrize("sentence", PUBLISHED)

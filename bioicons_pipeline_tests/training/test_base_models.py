@@ -103,7 +103,7 @@ def test_flux_dev_offline_uses_what_was_downloaded(no_token, monkeypatch, tmp_pa
     [
         (
             lambda folder: folder / "missing",
-            "neither a known name .flux-nano, flux-tiny, flux1-dev. nor an existing folder",
+            "neither a known name .flux-nano, flux-tiny, flux1-dev, flux1-schnell. nor an existing folder",
         ),
         (lambda folder: folder, "no model_index.json"),
         (

@@ -4,13 +4,20 @@ import pytest
 import torch
 
 from bioicons_pipeline.training import extras
-from bioicons_pipeline.training.config import LoopConfig, TrainingConfig
+from bioicons_pipeline.training.config import LoopConfig, TrainingConfig, parse_config
 from bioicons_pipeline.training.errors import TrainingError
-from bioicons_pipeline.training.optimizers import load_optimizer, make_optimizer, optimizer_tensors
+from bioicons_pipeline.training.optimizers import (
+    PRODIGY_STATE,
+    load_optimizer,
+    make_optimizer,
+    optimizer_tensors,
+)
 
 CPU = torch.device("cpu")
 NAMES = ["a", "b"]
-KINDS = ["adamw", "adamw8bit"]
+PRODIGY = pytest.param("prodigy", marks=pytest.mark.prodigyopt)
+KINDS = ["adamw", "adamw8bit", PRODIGY]
+RATES = {"prodigy": 1.0}
 
 
 def start():
@@ -28,7 +35,7 @@ def go(optimizer, parameters, steps):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_its_state_goes_through_a_checkpoint_bit_by_bit(kind):
-    config = LoopConfig(optimizer=kind, learning_rate=1e-2)
+    config = LoopConfig(optimizer=kind, learning_rate=RATES.get(kind, 1e-2))
     whole, halves = start(), start()
     optimizer = make_optimizer(config, whole, CPU)
     go(optimizer, whole, 6)
@@ -66,6 +73,8 @@ def test_eight_bit_moments_take_a_quarter_and_end_near():
     ("fields", "device", "message"),
     [
         ({"optimizer": "adamw8bit"}, "cpu", r"needs bitsandbytes, which is not installed.*low-memory.*adamw"),
+        ({"optimizer": "prodigy", "learning_rate": 1}, "cpu", r"needs prodigyopt.*\[prodigy\].*to adamw"),
+        ({"wandb": "offline"}, "cpu", r"needs wandb.*\[wandb\].*set wandb to off"),
         ({"quantize": "int8"}, "cpu", r"needs torchao, which is not installed.*or set quantize to none"),
         ({"quantize": "nf4"}, "cuda", r"needs bitsandbytes.*or set quantize to int8"),
         ({"quantize": "nf4"}, "cpu", r"nf4 needs a CUDA GPU, and this training runs on cpu"),
@@ -111,4 +120,55 @@ def test_a_run_with_8_bit_moments_resumes_bitwise(make_request):
     assert run.train(other, quiet=True).resumed_from == 4
     ours = last_checkpoint(whole)
     assert any(value.dtype == torch.uint8 for value in ours.optimizer.values())
+    assert_same_run(ours, last_checkpoint(other))
+
+
+@pytest.mark.prodigyopt
+def test_prodigys_estimate_is_kept_in_double_precision_and_quietly(capsys):
+    """Its estimate is one number for all parameters: a rounded one would be another run."""
+    config = LoopConfig(optimizer="prodigy", learning_rate=1.0)
+    parameters = start()
+    optimizer = make_optimizer(config, parameters, CPU)
+    go(optimizer, parameters, 40)
+    assert capsys.readouterr().out == "", "stdout is for the result"
+    group = optimizer.param_groups[0]
+    assert group["d"] > group["d0"], "it has found a larger one"
+    other = make_optimizer(config, parameters, CPU)
+    load_optimizer(other, NAMES, optimizer_tensors(optimizer, NAMES))
+    for entry in PRODIGY_STATE:
+        found, kept = other.param_groups[0][entry], group[entry]
+        assert found == kept and type(found) is type(kept), entry
+    assert optimizer_tensors(optimizer, NAMES)["a|group.d_numerator"].dtype == torch.float64
+    before = [value.detach().clone() for value in parameters]
+    go(optimizer, parameters, 5)
+    ends = [value.detach().clone() for value in parameters]
+    with torch.no_grad():
+        for value, kept in zip(parameters, before, strict=True):
+            value.copy_(kept)
+    go(other, parameters, 5)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(parameters, ends, strict=True))
+
+
+def test_prodigy_with_a_learning_rate_for_adamw_is_refused():
+    with pytest.raises(TrainingError, match=r"multiplies the one that prodigy finds: set it to 1"):
+        parse_config({"optimizer": "prodigy"})
+
+
+@pytest.mark.prodigyopt
+def test_a_run_with_prodigy_learns_and_resumes_bitwise(make_request):
+    from bioicons_pipeline.training import run
+    from bioicons_pipeline_tests.training.test_resume import (
+        assert_same_run,
+        at_step,
+        killed_run,
+        last_checkpoint,
+    )
+
+    options = {"optimizer": "prodigy", "learning_rate": 1.0}
+    whole, other = make_request(work="prodigy-a", **options), make_request(work="prodigy-b", **options)
+    run.train(whole, quiet=True)
+    killed_run(other, at_step(5))
+    assert run.train(other, quiet=True).resumed_from == 4
+    ours = last_checkpoint(whole)
+    assert any(key.endswith("|group.d") for key in ours.optimizer)
     assert_same_run(ours, last_checkpoint(other))

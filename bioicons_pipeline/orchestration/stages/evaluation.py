@@ -93,7 +93,7 @@ def compare(
         heldout=heldout,
         heldout_set=open_dataset(folders[0])[1],
         train=list({icon.icon_id: icon for icon in seen}.values()),
-        settings=sampling_settings(trained, plan.sampling or {}),
+        settings=sampling_settings(base, trained, plan.sampling or {}),
         count=plan.count,
         seed=plan.seed,
         encodings=work / "encodings",

@@ -29,7 +29,7 @@ from bioicons_pipeline.orchestration.stages.base import (
     unchanged,
 )
 from bioicons_pipeline.orchestration.stages.codes import CODE_VERSIONS
-from bioicons_pipeline.orchestration.stages.weights import NOT_TRAINED, ref_name
+from bioicons_pipeline.orchestration.stages.weights import NOT_TRAINED, ref_name, sampling_of
 from bioicons_pipeline.store import Store
 from bioicons_pipeline.training.base_models import BaseModel
 from bioicons_pipeline.training.files import WEIGHTS_NAME
@@ -38,14 +38,17 @@ CODE_VERSION = CODE_VERSIONS[GRID]
 REAL_ROWS = 5
 
 
-def sampling_settings(trained: dict, choices: dict) -> SamplingSettings:
-    """Sampling settings: the size and T5 length that the adapter was trained with, then `choices`.
+def sampling_settings(base: BaseModel, trained: dict, choices: dict) -> SamplingSettings:
+    """Sampling settings: what suits the base, the size and T5 length that the adapter was trained with,
+    then `choices`.
 
     Raises:
         GenerationError: a value out of range.
     """
     known = {"size": trained.get("resolution"), "max_sequence_length": trained.get("t5_length")}
-    chosen = {key: value for key, value in {**known, **choices}.items() if value is not None}
+    chosen = {
+        key: value for key, value in {**sampling_of(base), **known, **choices}.items() if value is not None
+    }
     settings = SamplingSettings(**chosen)
     return settings if "batch" in chosen else replace(settings, batch=suitable_batch(settings.size))
 
@@ -97,7 +100,7 @@ def draw(
     dataset = str(
         (weights.info or {}).get("dataset_version") or require_ref(store, DATASET, category).version_id
     )
-    settings = sampling_settings(dict(weights.info or {}), choices)
+    settings = sampling_settings(base, dict(weights.info or {}), choices)
     key = input_key(
         code=CODE_VERSION, weights=weights.version_id, dataset=dataset, settings=vars(settings), seed=seed
     )

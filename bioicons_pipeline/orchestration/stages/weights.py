@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bioicons_pipeline.captioning import TRIGGER
 from bioicons_pipeline.errors import BioiconsError
@@ -242,6 +243,12 @@ def preset_for(base: BaseModel) -> str:
     return "cpu-nano" if size < SMALL_BASE_BYTES else "gpu-80gb"
 
 
+def sampling_of(base: BaseModel) -> dict[str, Any]:
+    """Fields of SamplingSettings that `base` is sampled with; {}: the defaults suit it."""
+    row = _registered(base)
+    return dict(row.sampling) if row else {}
+
+
 def check_training(choices: dict) -> None:
     """Refuse training settings that no preset can have, before anything runs."""
     chosen = {key: value for key, value in choices.items() if key != "force"}
@@ -282,5 +289,7 @@ def training_config(base: BaseModel, choices: dict) -> TrainingConfig:
         raise BioiconsError(
             f"The training overrides are no JSON object ({error}): write e.g. '{{\"rank\": 8}}'."
         ) from error
-    fields = {**{key: value for key, value in chosen.items() if value is not None}, **overrides}
+    row = _registered(base)
+    needed = dict(row.training) if row else {}
+    fields = {**needed, **{key: value for key, value in chosen.items() if value is not None}, **overrides}
     return preset(name, **fields)
