@@ -9,10 +9,13 @@ descriptions that the Dagster UI shows are made from it.
 
 import hashlib
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class ExclusionReason(StrEnum):
@@ -134,3 +137,28 @@ COLUMNS: dict[str, Column] = {
     "path_count": Column(_I, False, "Drawn shapes in the SVG."),
     "family_size": Column(_I, False, "Icons in the family, excluded ones among them."),
 }
+
+
+class ManifestRow(Protocol):
+    """What code reads of a row of the manifest; a test holds the names to `COLUMNS`.
+
+    A missing value is whatever pandas has for it, so ask with `isinstance(row.author_folder, str)`.
+    """
+
+    icon_id: str
+    sha256: str
+    name: str
+    spdx: str | None
+    source_path: str
+    source_url: str
+    included: bool
+    exclusion_reason: str | None
+    family_id: str
+    split: str
+    author_folder: str | None
+    caption: str | None
+
+
+def each_row(manifest: "pd.DataFrame") -> Iterator[ManifestRow]:
+    """The rows of a manifest, or of some of its columns, by name: pandas itself gives rows no types."""
+    yield from manifest.itertuples(index=False)  # pyright: ignore[reportReturnType] # named tuples, at run time

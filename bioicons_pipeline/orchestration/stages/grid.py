@@ -83,6 +83,14 @@ def prompts_for(store: Store, dataset_version: str, category: str | None) -> lis
     return found
 
 
+def _half(progress: Progress | None, second: bool) -> Progress | None:
+    """What one of two equal halves calls to report on the whole."""
+    if progress is None:
+        return None
+    tell = progress
+    return lambda done, total: tell(second * total + done, 2 * total)
+
+
 def draw(
     store: Store,
     category: str | None,
@@ -126,9 +134,7 @@ def draw(
                 seeds,
                 settings,
                 scales=(1.0,) if with_lora else (),
-                progress=(lambda done, total, k=with_lora: progress(k * total + done, 2 * total))
-                if progress
-                else None,
+                progress=_half(progress, with_lora),
             )
             for with_lora in (False, True)
         ]
