@@ -39,7 +39,7 @@ def torn_families(frame: pd.DataFrame) -> list[str]:
 def torn(icons: pd.DataFrame) -> list[str]:
     """The same of rows that are all in use, a dataset's for instance; columns `family_id` and `split`."""
     sides = pd.Series(icons.groupby("family_id")["split"].nunique())
-    return sorted(str(family) for family in sides.index[sides > 1])
+    return sorted(str(family) for family in sides.loc[sides > 1].index)
 
 
 def withdrawn(used: Mapping[str, str], frame: pd.DataFrame) -> dict[str, str]:

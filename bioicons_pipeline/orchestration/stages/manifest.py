@@ -191,7 +191,7 @@ def _facts(frame: pd.DataFrame) -> dict:
         "families": included["family_id"].nunique(),
         "licence_mix": _counts(included["spdx"]),
         "authors": _counts(included["author"]),
-        "left_out": _counts(frame["exclusion_reason"]),
+        "left_out": _counts(frame.loc[:, "exclusion_reason"]),
     }
 
 
