@@ -42,5 +42,7 @@ def leaks(rows: pd.DataFrame) -> list[str]:
     found = []
     for column, what in (("family_id", "family"), ("sha256", "drawing")):
         sides = pd.Series(rows.groupby(column)["split"].nunique())
-        found += [f"{what} {key}: it is in training and held out" for key in sorted(sides.loc[sides > 1].index)]
+        found += [
+            f"{what} {key}: it is in training and held out" for key in sorted(sides.loc[sides > 1].index)
+        ]
     return found
