@@ -4,6 +4,7 @@
 
 flow       docs/explanation/flow.svg, the drawing of the flow (docs/flow.py)
 starter    docs/starter_library.png, every icon of the starter library, by the project's own rendering room
+ui         docs/ui_assets.png, the assets in the Dagster UI, starter library (docs/ui_picture.py; 5 minutes)
 studio     docs/studio.png, a visit to the studio on the starter library's LoRA (about six minutes; chromium)
 grid       docs/grid.png, the same seeds before and after a LoRA of the real library's Animals (ten minutes)
 
@@ -23,6 +24,7 @@ from pathlib import Path
 
 from flow import flow_svg
 from PIL import Image
+from ui_picture import asset_graph, dagster_dev
 
 from bioicons_pipeline.generation.grid import GridRow, compose
 from bioicons_pipeline.rendering import RenderSettings, render_many
@@ -95,6 +97,17 @@ def grid(chosen: argparse.Namespace) -> None:
     )
 
 
+def ui(chosen: argparse.Namespace) -> None:
+    """The asset graph, with all that is cheap materialised."""
+    data = chosen.data / "ui"
+    run = ("run", "--source", "starter", "--until", "icon_dataset", "--size", "128")
+    subprocess.run(bioicons(data, *run), check=True)
+    with dagster_dev(data) as address:
+        shown = Image.open(io.BytesIO(asset_graph(address)))
+    shown = shown.resize((shown.width * 2 // 3, shown.height * 2 // 3), Image.Resampling.LANCZOS)
+    save(shown, "ui_assets.png")
+
+
 def studio(chosen: argparse.Namespace) -> None:
     """A visit to the studio: search, choose, draw, choose."""
     from playwright.sync_api import sync_playwright
@@ -137,7 +150,7 @@ def opened(data: Path) -> Iterator[str]:
         process.wait(60)
 
 
-PICTURES = {"flow": flow, "starter": starter, "studio": studio, "grid": grid}
+PICTURES = {"flow": flow, "starter": starter, "ui": ui, "studio": studio, "grid": grid}
 
 
 def main() -> None:

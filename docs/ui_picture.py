@@ -1,48 +1,79 @@
-"""Makes the README's picture of the Dagster UI: `python docs/make_ui_picture.py http://localhost:3000`.
+"""The picture of the Dagster UI, `docs/ui_assets.png`: the asset graph after a run on the starter library.
 
-`docs/ui_assets.png` is the asset graph as a running `dagster dev` shows it, in the system's Chromium.
+Belongs here: a `dagster dev` of its own, and the graph that it shows in the system's Chromium.
+`docs/make_pictures.py` writes the picture.
 """
 
-import io
-import shutil
+import os
+import signal
+import socket
+import subprocess
 import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 
-from PIL import Image
-from playwright.sync_api import sync_playwright
+from bioicons_pipeline.rendering.chromium import find_chromium
 
-HERE = Path(__file__).resolve().parent
-SIZE = {"width": 3300, "height": 1250}
-GRAPH = {"x": 545, "y": 110, "width": 2700, "height": 1020}
+SIZE = {"width": 3300, "height": 1900}
+GRAPH = {"x": 590, "y": 250, "width": 2655, "height": 1425}
 """Where the graph is on that page, px: right of the navigation."""
+PATIENCE = 180_000  # ms
+LAST_GROUP = "4_library_wide"
+
+
+@contextmanager
+def dagster_dev(data: Path) -> Iterator[str]:
+    """The address of a `dagster dev` with the history of the runs in `data`, on a free port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {"BIOICONS_DATA_DIR": str(data), "DAGSTER_HOME": str(data / "dagster")}
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "bioicons_pipeline.definitions"]
+    log = (data / "dagster_dev.log").open("w")
+    process = subprocess.Popen([*command, "--port", str(port)], env=environment, stdout=log, stderr=log)
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/server_info", process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+        log.close()
+
+
+def _wait_for(address: str, process: subprocess.Popen) -> None:
+    until = monotonic() + PATIENCE / 1000
+    while monotonic() < until and process.poll() is None:
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        except (urllib.error.URLError, OSError):
+            sleep(1)
+    raise RuntimeError(f"dagster dev does not answer at {address}: see dagster_dev.log")
 
 
 def asset_graph(address: str) -> bytes:
-    """PNG of the asset graph at `address`, once it is drawn."""
-    program = next(
-        p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))
-    )
+    """PNG of the asset graph at `address`, all groups open, once it is drawn."""
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu"]
+        )
         page = browser.new_page(viewport=SIZE)
-        page.goto(f"{address.rstrip('/')}/asset-groups")
-        page.get_by_text("3_model", exact=True).first.wait_for(timeout=120_000)
+        page.set_default_timeout(PATIENCE)
+        page.goto(f"{address}/asset-groups")
+        page.get_by_text(LAST_GROUP, exact=True).first.wait_for()
         page.keyboard.press("Alt+e")  # all groups open
-        page.get_by_text("sample_grid", exact=True).first.wait_for(timeout=120_000)
+        page.get_by_text("sample_grid", exact=True).first.wait_for()
+        page.reload()  # groups stay open, and the graph is fitted to the page anew
+        page.get_by_text("sample_grid", exact=True).first.wait_for()
         while page.get_by_text("Loading").count():
             page.wait_for_timeout(1_000)
-        page.wait_for_timeout(2_000)
+        page.wait_for_timeout(10_000)
         taken = page.screenshot(clip=GRAPH)
         browser.close()
     return taken
-
-
-def main() -> None:
-    """Write the picture."""
-    picture = Image.open(io.BytesIO(asset_graph(sys.argv[1]))).convert("RGB")
-    picture = picture.resize((picture.width // 2, picture.height // 2), Image.Resampling.LANCZOS)
-    picture.quantize(128, dither=Image.Dither.NONE).save(HERE / "ui_assets.png", optimize=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""The command line and a `dagster dev` with DAGSTER_HOME in the data folder share one history and one pool."""
+"""The command line and a `dagster dev` with DAGSTER_HOME in the data folder share history and pool."""
 
 import dagster as dg
 
