@@ -112,6 +112,31 @@ def test_the_shell_completes_verbs():
     assert done.stdout.split() == ["gallery"], done.stderr
 
 
+def test_every_verb_with_a_result_gives_it_to_scripts():
+    groups = {name: getattr(verb, "commands", {"": verb}) for name, verb in verbs().items()}
+    lacking = {
+        f"{name} {below}".strip()
+        for name, found in groups.items()
+        for below, verb in found.items()
+        if not any("--json" in parameter.opts for parameter in verb.params)
+    }
+    # the manifest is JSON by --format, the studio a page
+    assert lacking <= {"manifest", "studio", "publish lora"}
+
+
+def test_a_review_for_scripts(bioicons, monkeypatch, tmp_path):
+    from bioicons_pipeline.generation import review
+    from bioicons_pipeline_tests.generation.test_provenance import a_card
+
+    def recorded(path, reviewer, verdict, note):
+        return review.Reviewed(a_card(), (path,))
+
+    monkeypatch.setattr(review, "review", recorded)
+    code, said, _ = bioicons("review", "a.png", "--reviewer", "x", "--verdict", "approved", "--json")
+    told = json.loads(said)
+    assert code == 0 and told["files"] == ["a.png"] and told["status"] == a_card().status
+
+
 def test_results_for_scripts_are_json(monkeypatch):
     from bioicons_pipeline import doctor
 
