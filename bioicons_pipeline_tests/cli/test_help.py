@@ -37,12 +37,12 @@ def verbs() -> dict[str, object]:
     return typer.main.get_command(cli.app).commands
 
 
-def test_the_help_fits_a_screen_and_names_every_verb_in_one_line(bioicons):
+def test_the_help_fits_a_small_screen_and_names_every_verb_in_one_line(bioicons):
     code, said, _ = bioicons("--help")
     lines = said.rstrip().splitlines()
-    assert code == 0 and len(lines) <= 40 and max(map(len, lines)) <= 80, said
+    assert code == 0 and len(lines) <= 23 and max(map(len, lines)) <= 80, said
     for name in verbs():
-        assert sum(line.strip("│ ").startswith(f"{name} ") for line in lines) == 1, name
+        assert sum(line.strip().startswith(f"{name} ") for line in lines) == 1, name
     for panel in (cli.START, cli.SCIENTIST, cli.ENGINEER, cli.CURATOR):
         assert panel in said
     assert "130 Ctrl-C" in said
