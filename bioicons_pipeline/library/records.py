@@ -37,6 +37,25 @@ class ExclusionReason(StrEnum):
     EXACT_DUPLICATE = "exact_duplicate"
 
 
+MEANINGS = {
+    ExclusionReason.UNLICENSED: "No licence, or a folder that stands for none that is known.",
+    ExclusionReason.LICENCE_NOT_IN_PRESET: "Its licence is known, and outside the preset.",
+    ExclusionReason.AUTHOR_MISSING: "Nobody could be credited.",
+    ExclusionReason.DROPPED_BY_CURATOR: "A curator's decision; the column `curation` has the reason.",
+    ExclusionReason.EMPTY_FILE: "No bytes, or nothing but an empty document.",
+    ExclusionReason.MALFORMED: "No SVG, or one that cannot be drawn safely.",
+    ExclusionReason.BLANK: "Nothing is drawn, or white on white.",
+    ExclusionReason.EMBEDDED_RASTER: "Most of the file is an embedded picture.",
+    ExclusionReason.SAFETY_SYMBOL: "A hazard or safety sign: a generated one is dangerous.",
+    ExclusionReason.TRADEMARK_LOGO: "A logo of a company, a program or an institution.",
+    ExclusionReason.CHART_OR_DIAGRAM: "A chart, a scheme or a workflow, no icon.",
+    ExclusionReason.CONTAINS_TEXT: "Letters are part of the drawing.",
+    ExclusionReason.EXTREME_ASPECT: "Far longer than wide, or wider than long.",
+    ExclusionReason.EXACT_DUPLICATE: "The same drawing is in the library under another path.",
+}
+"""What each reason says, for people."""
+
+
 @dataclass(frozen=True)
 class IconSource:
     """One SVG of the snapshot: path relative to the icons folder, sha256 of its bytes, size in bytes."""

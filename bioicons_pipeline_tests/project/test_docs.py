@@ -78,6 +78,15 @@ def test_the_commands_are_all_there():
     assert "`--licence" not in shown and "| `--category` |" in shown
 
 
+def test_tables_of_the_code_are_whole():
+    from bioicons_pipeline.library.records import COLUMNS, ExclusionReason
+
+    assert all(f"| `{name}` |" in hooks.columns() for name in COLUMNS)
+    assert all(f"| `{reason}` |" in hooks.reasons() for reason in ExclusionReason)
+    assert "| `library/lora_weights` | 4_library_wide |  | `library/icon_dataset`," in hooks.assets()
+    assert "| `icon_dataset` | `nothing_leaks` |" in hooks.checks()
+
+
 def test_settings_are_shown_as_variables_with_their_limits():
     shown = hooks.fields("bioicons_pipeline.settings.Settings", "env")
     assert "| `BIOICONS_RENDER_SIZE` | int (≥ 16 ≤ 4096) | `1024` |" in shown
