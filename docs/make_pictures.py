@@ -3,6 +3,7 @@
     python docs/make_pictures.py [PICTURE …] [--source LIBRARY] [--data FOLDER]
 
 flow       docs/explanation/flow.svg, the drawing of the flow (docs/flow.py)
+house      docs/explanation/house.svg, which room imports which (docs/house.py)
 starter    docs/starter_library.png, every icon of the starter library, by the project's own rendering room
 ui         docs/ui_assets.png, the assets in the Dagster UI, starter library (docs/ui_picture.py; 5 minutes)
 studio     docs/studio.png, a visit to the studio on the starter library's LoRA (about six minutes; chromium)
@@ -23,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flow import flow_svg
+from house import house_svg
 from PIL import Image
 from ui_picture import asset_graph, dagster_dev
 
@@ -55,6 +57,11 @@ def save(picture: Image.Image, name: str, colours: int = 256) -> None:
 def flow(_: argparse.Namespace) -> None:
     """The drawing of the flow."""
     (HERE / "explanation" / "flow.svg").write_text(flow_svg(), encoding="utf-8")
+
+
+def house(_: argparse.Namespace) -> None:
+    """The drawing of the rooms and their imports."""
+    (HERE / "explanation" / "house.svg").write_text(house_svg(), encoding="utf-8")
 
 
 def starter(_: argparse.Namespace) -> None:
@@ -150,7 +157,7 @@ def opened(data: Path) -> Iterator[str]:
         process.wait(60)
 
 
-PICTURES = {"flow": flow, "starter": starter, "ui": ui, "studio": studio, "grid": grid}
+PICTURES = {"flow": flow, "house": house, "starter": starter, "ui": ui, "studio": studio, "grid": grid}
 
 
 def main() -> None:
