@@ -7,11 +7,12 @@ Exit codes: 0 it is done; 2 something is wrong and the sentence says how to mend
 """
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperGroup
 
 from bioicons_pipeline import __version__
 from bioicons_pipeline.cli_dataset import export_app, publish_app
@@ -30,19 +31,39 @@ from bioicons_pipeline.cli_upstream import upstream_report
 from bioicons_pipeline.cli_verify import verify
 from bioicons_pipeline.errors import BioiconsError
 
+START = "Start here"
+SCIENTIST = "Scientist: icons for a figure"
+ENGINEER = "Engineer: datasets and LoRAs"
+CURATOR = "Curator: what is kept, and why"
+"""Parts of `bioicons --help`, by who is asking; each command names its own, with a line that fits."""
+
+
+class ByPerson(TyperGroup):
+    """The verbs, grouped by who is asking, on one screen of 80 x 24; a verb's own help is Typer's."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # typer's own click, not the package
+        """Usage, verbs, options and exit codes, a line each."""
+        options = [max(one.opts, key=len) for one in self.get_params(ctx)]
+        shown = " | ".join(name for name in options if name not in ("--help", "--show-completion"))
+        lines = [f"Usage: bioicons VERB … | VERB --help | {shown}"]
+        width = max(map(len, self.commands))
+        for part in (START, SCIENTIST, ENGINEER, CURATOR):
+            lines.append(typer.style(part, bold=True))
+            for name, verb in self.commands.items():
+                if getattr(verb, "rich_help_panel", None) == part:
+                    lines.append(f"  {name:<{width}}  {verb.get_short_help_str(limit=60)}")
+        formatter.write("\n".join([*lines, self.epilog or "", ""]))
+
+
 app = typer.Typer(
     name="bioicons",
+    cls=ByPerson,
     help="From the open bioicons library to a licence-clean dataset, a LoRA, new icons.",
     epilog="Exit codes: 0 done, 2 the message says what to change, 130 Ctrl-C, 1 a bug.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-START = "Start here"
-SCIENTIST = "Scientist: icons for a figure"
-ENGINEER = "Engineer: datasets and LoRAs"
-CURATOR = "Curator: what is kept, and why"
-"""Panels of `bioicons --help`, by who is asking; each command names its own, with a line that fits."""
 
 
 def _version(show: bool) -> None:

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bioicons_pipeline.cli_display import AsJson, say_json
+from bioicons_pipeline.cli_display import AsJson, Bar, progress_bars, say_json
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.settings import Settings, get_settings
 
@@ -92,6 +92,7 @@ def publish_dataset(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would go, and send nothing; needs no token.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Push the newest dataset to the hub, with its card, credits and licence texts.
 
@@ -106,11 +107,17 @@ def publish_dataset(
     with _built_dataset(settings, category) as (folder, _, bar):
         write_croissant(folder, bar("describing"))
         plan = plan_publish(folder, repo, preset, private=private)
-        if dry_run:
-            _show(plan, preset)
-            return
-        push(folder, repo, preset, api=hub_api(), private=private)
-    typer.echo(f"{plan.icons} icons, {readable_bytes(plan.size)}: https://huggingface.co/datasets/{repo}")
+        if not dry_run:
+            push(folder, repo, preset, api=hub_api(), private=private)
+    address = f"https://huggingface.co/datasets/{repo}"
+    if as_json:
+        shown = {"sent": not dry_run, "repo": repo, "address": address, "private": private, "preset": preset}
+        shown |= {"icons": plan.icons, "bytes": plan.size, "licences": dict(plan.licence_mix)}
+        say_json(shown | {"files": dict(plan.files)})
+    elif dry_run:
+        _show(plan, preset)
+    else:
+        typer.echo(f"{plan.icons} icons, {readable_bytes(plan.size)}: {address}")
 
 
 def hub_api() -> Any:
@@ -120,9 +127,12 @@ def hub_api() -> Any:
         NotLoggedInError: there is no token, which the hub would only tell after everything was read.
     """
     from huggingface_hub import HfApi, get_token
+    from huggingface_hub.utils import enable_progress_bars
 
     if get_token() is None:
         raise NotLoggedInError("There is no Hugging Face token: run `hf auth login`, or set HF_TOKEN.")
+    enable_progress_bars()  # loading a base may have switched them off
+    Console(stderr=True).print("Uploading to the hub")
     return HfApi()
 
 
@@ -130,18 +140,15 @@ class NotLoggedInError(BioiconsError):
     """Publishing needs the user's token."""
 
 
-Bar = Callable[[str], Callable[[int, int], None]]
-
-
 @contextmanager
-def _built_dataset(settings: Settings, category: str | None) -> Iterator[tuple[Path, dict, Bar]]:
-    """(folder, facts, progress bars) of the newest dataset, checked out of the store for a while.
+def _built_dataset(
+    settings: Settings, category: str | None
+) -> Iterator[tuple[Path, dict, Callable[[str], Bar]]]:
+    """(folder, facts, opener of progress bars) of the newest dataset, checked out of the store for a while.
 
     Raises:
         NotBuiltError: there is none; says which command makes it.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
     from bioicons_pipeline.orchestration.stages import base
     from bioicons_pipeline.store import Store
 
@@ -150,16 +157,10 @@ def _built_dataset(settings: Settings, category: str | None) -> Iterator[tuple[P
     if ref is None:
         raise _not_built(store, category)
     settings.work_dir.mkdir(parents=True, exist_ok=True)
-    columns = (TextColumn("{task.description:<16}"), BarColumn(bar_width=24), MofNCompleteColumn())
     with (
         tempfile.TemporaryDirectory(prefix="dataset-", dir=settings.work_dir) as scratch,
-        Progress(*columns, console=Console(stderr=True), transient=True) as bars,
+        progress_bars() as bar,
     ):
-
-        def bar(text: str) -> Callable[[int, int], None]:
-            task = bars.add_task(text, total=None)
-            return lambda done, total: bars.update(task, completed=done, total=total)
-
         folder = Path(scratch) / "dataset"
         store.checkout(ref.version_id, folder, progress=bar("reading files"))
         yield folder, dict(ref.info or {}), bar

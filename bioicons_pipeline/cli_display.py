@@ -1,10 +1,12 @@
-"""What several verbs show: the progress of a run, results as JSON.
+"""What several verbs show: progress, results as JSON, and that nothing was fetched yet.
 
-Belongs here: drawing progress events on a terminal, or as lines where there is none, and the option `--json`.
+Belongs here: drawing progress on a terminal, or as lines where there is none, and the option `--json`.
 Does not belong here: where the events come from (orchestration/launch).
 """
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +20,7 @@ from rich.progress import (
     TaskID,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 
 from bioicons_pipeline.errors import BioiconsError
@@ -43,18 +46,41 @@ def library_manifest(store: "Store") -> "pd.DataFrame":
     try:
         return whole_manifest(store)
     except MissingInputError as error:
-        raise NoLibraryError(
-            "There is no library here yet: fetch it with `bioicons run --until icon_manifest`."
-        ) from error
+        raise NoLibraryError from error
 
 
 class NoLibraryError(BioiconsError):
     """Nothing was fetched yet into this data folder."""
 
+    def __init__(self) -> None:
+        super().__init__("There is no library here yet: fetch it with `bioicons run --until icon_manifest`.")
+
 
 def say_json(data: Any) -> None:
     """Print `data` as JSON on stdout; paths as text."""
     typer.echo(json.dumps(data, indent=1, ensure_ascii=False, default=str))
+
+
+Bar = Callable[[int, int], None]
+"""Moves a bar: done, total; a total of 0 is one that nobody knows."""
+
+
+@contextmanager
+def progress_bars(console: Console | None = None) -> Iterator[Callable[[str], Bar]]:
+    """A function that opens a bar under a text; on standard error, and gone when the block is left."""
+    columns = (
+        TextColumn("{task.description:<22}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console or Console(stderr=True), transient=True) as bars:
+
+        def opened(text: str) -> Bar:
+            task = bars.add_task(text, total=None)
+            return lambda done, total: bars.update(task, completed=done, total=total or None)
+
+        yield opened
 
 
 class Display:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from bioicons_pipeline.cli_display import AsJson, say_json
+from bioicons_pipeline.cli_display import AsJson, progress_bars, say_json
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.settings import Settings, get_settings
 
@@ -88,16 +88,10 @@ def generate(
     )
     made: list[Made] = []
     try:
-        with _bars(console) as bars:
-            task = bars.add_task("drawing", total=None)
-            for icon in make_icons(
-                wish,
-                workshop,
-                out,
-                progress=lambda done, total: bars.update(task, completed=done, total=total),
-            ):
+        with progress_bars(console) as bar:
+            for icon in make_icons(wish, workshop, out, progress=bar("drawing")):
                 made.append(icon)
-                bars.console.print(_line(icon))
+                console.print(_line(icon))
     except KeyboardInterrupt as error:
         finished = sum(icon.files is not None for icon in made)
         raise InterruptedGenerationError(
@@ -187,20 +181,12 @@ def _workshop(
             f"[yellow]There is no LoRA on {base.name} yet, so this is the base alone, not bioicons style:[/] "
             f"train one with `{how_to_train(base, category)}`."
         )
-    with _bars(console) as bars:
-        task = bars.add_task("reading training icons", total=None)
+    with progress_bars(console) as bar:
         return make_workshop(
             stock, base, adapters, choices,
             warn=lambda text: console.print(f"[yellow]{escape(text)}[/]"),
-            progress=lambda done, total: bars.update(task, completed=done, total=total),
+            progress=bar("reading training icons"),
         )  # fmt: skip
-
-
-def _bars(console: Console):
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True)
 
 
 def review(
@@ -208,9 +194,14 @@ def review(
     reviewer: Annotated[str, typer.Option(help="Your ORCID iD, e.g. 0000-0002-1825-0097.")],
     verdict: Annotated[str, typer.Option(help="approved, needs-work or rejected.")],
     note: Annotated[str, typer.Option(help="What you remarked.")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Record a person's sign-off in an icon's card, in all its files; earlier ones stay."""
     from bioicons_pipeline.generation.review import review as record
 
     done = record(file, reviewer, verdict, note=note)
+    if as_json:
+        reviews = [one.model_dump(mode="json") for one in done.card.reviews]
+        say_json({"status": done.card.status, "reviews": reviews, "files": done.files})
+        return
     typer.echo(f"{done.card.status}: {', '.join(path.name for path in done.files)}")

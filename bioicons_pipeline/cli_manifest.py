@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from bioicons_pipeline.cli_display import library_manifest
+from bioicons_pipeline.cli_display import AsJson, library_manifest, progress_bars, say_json
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.settings import get_settings
 
@@ -59,10 +58,9 @@ def gallery(
     out: Annotated[Path, typer.Option(help="Folder to write; an older gallery there is replaced.")] = Path(
         "gallery"
     ),
+    as_json: AsJson = False,
 ) -> None:
     """For the curator: a folder of static HTML that shows every icon, kept or dropped, and why."""
-    from rich.progress import Progress
-
     from bioicons_pipeline.library.gallery import write_gallery
     from bioicons_pipeline.orchestration.stages import manifest as stage
     from bioicons_pipeline.store import Store
@@ -70,13 +68,15 @@ def gallery(
     settings = get_settings()
     store = Store(settings.resolved_store_root)
     frame = library_manifest(store)
-    with Progress(console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("gallery", total=None)
+    with progress_bars() as bar:
         index = write_gallery(
             frame,
             stage.pictures(store, settings.cache_dir, settings.workers),
             out,
             captions=stage.current_captions(store),
-            progress=lambda done, total: bars.update(task, completed=done, total=total),
+            progress=bar("drawing pages"),
         )
+    if as_json:
+        say_json({"icons": len(frame), "index": index})
+        return
     typer.echo(f"{len(frame)} icons: open {index}")

@@ -3,13 +3,13 @@
 Belongs here: options and words of this verb. Does not belong here: what is kept (`store/prune.py`).
 """
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress
 
 from bioicons_pipeline.cli_dataset import readable_bytes
+from bioicons_pipeline.cli_display import AsJson, progress_bars, say_json
 from bioicons_pipeline.settings import get_settings
 
 DAY_S = 24 * 3600.0
@@ -22,6 +22,7 @@ def prune(
     keep_days: Annotated[
         float, typer.Option(min=1, help="Keep what was used within so many days, whatever refers to it.")
     ] = 14,
+    as_json: AsJson = False,
 ) -> None:
     """Delete versions in the store that nothing refers to any more, and their files.
 
@@ -33,15 +34,16 @@ def prune(
     from bioicons_pipeline.training.files import CHECKPOINTS_ASSET
 
     store = Store(get_settings().resolved_store_root)
-    columns = ("looking at files", BarColumn(bar_width=24), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("files", total=None)
+    with progress_bars() as bar:
         done = store.prune(
             keep_days * DAY_S,
             lapsing=(CHECKPOINTS_ASSET,),
             dry_run=dry_run,
-            progress=lambda now, total: bars.update(task, completed=now, total=total),
+            progress=bar("looking at files"),
         )
+    if as_json:
+        say_json({"dry_run": dry_run, **asdict(done)})
+        return
     verb = "would be deleted" if dry_run else "deleted"
     typer.echo(
         f"{len(done.versions)} versions and {done.blobs} files ({readable_bytes(done.bytes)}) {verb}; "

@@ -47,11 +47,13 @@ def studio(
 
     Needs the extra `studio` (Gradio). Nothing leaves this machine.
     """
-    from bioicons_pipeline.studio.serve import check_access, serve
+    from bioicons_pipeline.studio.serve import check_access, load, serve
 
     check_access(host, password)  # before anything is read
     settings = get_settings()
-    services = studio_services(settings, base or settings.base, out)
+    with Console(stderr=True).status("Opening the studio"):  # Gradio alone takes seconds to load
+        services = studio_services(settings, base or settings.base, out)
+        load()
     serve(services, host=host, port=port, password=password, browser=browser)
 
 
@@ -100,6 +102,7 @@ class _Kept:
 
     def search(self, query: str, category: str | None) -> "Found":
         """In the library as it stands now: a run may have renewed it since the last click."""
+        from bioicons_pipeline.cli_display import NoLibraryError
         from bioicons_pipeline.cli_search import icon_search
         from bioicons_pipeline.orchestration.stages.base import MissingInputError, require_ref
         from bioicons_pipeline.orchestration.stages.manifest import LIBRARY
@@ -107,9 +110,7 @@ class _Kept:
         try:
             version = require_ref(self.stock.store, LIBRARY, None).version_id
         except MissingInputError as error:
-            raise BioiconsError(
-                "There is no library here yet: fetch it with `bioicons run --until icon_manifest`."
-            ) from error
+            raise NoLibraryError from error
         if self._library is None or self._library[0] != version:
             console = Console(stderr=True)
             self._library = version, icon_search(self.stock.store, self.settings, console)

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bioicons_pipeline.cli_display import Display
+from bioicons_pipeline.cli_display import AsJson, Display, say_json
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.settings import Settings, get_settings
 
@@ -32,6 +32,7 @@ def sweep(
         str | None, typer.Option(help="Training preset for all else; default: the one that suits the base.")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Training seed, the same for all.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train every combination of learning rate, steps and rank on one dataset, and compare them in a table.
 
@@ -49,7 +50,7 @@ def sweep(
     weights.check_training({"preset": preset, "seed": seed})
     chosen = base or settings.base
     _run(settings, category, chosen, config)
-    _show(settings, category, chosen)
+    _show(settings, category, chosen, as_json)
 
 
 def numbers(text: str, kind: type, option: str) -> list:
@@ -93,7 +94,7 @@ def _run(settings: Settings, category: str | None, base: str, config: dict[str, 
             raise launch.JobFailedError(f"{error} (log: {log})") from error
 
 
-def _show(settings: Settings, category: str | None, base: str) -> None:
+def _show(settings: Settings, category: str | None, base: str, as_json: bool) -> None:
     """The table on stdout, and where the files are."""
     from bioicons_pipeline.orchestration.stages import sweep as stage
     from bioicons_pipeline.orchestration.stages import weights
@@ -106,6 +107,11 @@ def _show(settings: Settings, category: str | None, base: str) -> None:
     if ref is None:
         raise BioiconsError("The sweep left no table: see the log, then run it again.")
     rows = json.loads(store.read(store.version(ref.version_id), stage.TABLE))
+    target = settings.root / "outputs" / (category or "library") / f"sweep-{name}"
+    place = store.checkout(ref.version_id, target, replace=True)
+    if as_json:
+        say_json({"trainings": rows, "folder": place})
+        return
     table = Table(box=None)
     shown = ("learning_rate", "steps", "rank", "heldout_loss", "train_loss", "seconds")
     for column in shown:
@@ -113,6 +119,4 @@ def _show(settings: Settings, category: str | None, base: str) -> None:
     for row in rows:
         table.add_row(*(f"{row[key]:.4g}" if isinstance(row[key], float) else str(row[key]) for key in shown))
     Console().print(table)
-    target = settings.root / "outputs" / (category or "library") / f"sweep-{name}"
-    place = store.checkout(ref.version_id, target, replace=True)
     typer.echo(f"Table, grid and every adapter: {place}")

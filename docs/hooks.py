@@ -5,6 +5,8 @@ Belongs here: the markers that pages may use, replaced while mkdocs builds:
     {{ commands }}                          every verb with its options, from the command line itself
     {{ fields package.module.Class }}       a table of a typed model's fields; with ` env` as variables
     {{ licences }}                          the table of licences and presets
+    {{ columns }}, {{ reasons }}            the manifest's columns; why icons are left out
+    {{ assets }}, {{ checks }}              assets with what they come from; checks with what they hold
     {{ value file dotted.path format }}     a number of benchmarks/results/<file>.json
     {{ source path }}                       nothing but a link text to a file of the repository
 
@@ -128,6 +130,49 @@ def licences() -> str:
     return "\n".join(lines)
 
 
+def columns() -> str:
+    """The manifest's columns."""
+    from bioicons_pipeline.library.records import COLUMNS
+
+    lines = ["| column | type | may be missing | |", "|---|---|---|---|"]
+    for name, column in COLUMNS.items():
+        missing = "yes" if column.nullable else ""
+        lines.append(f"| `{name}` | {column.dtype} | {missing} | {_cell(column.description)} |")
+    return "\n".join(lines)
+
+
+def reasons() -> str:
+    """Why icons are left out, the first that applies first."""
+    from bioicons_pipeline.library.records import MEANINGS, ExclusionReason
+
+    lines = ["| reason | |", "|---|---|"]
+    return "\n".join([*lines, *(f"| `{reason}` | {MEANINGS[reason]} |" for reason in ExclusionReason)])
+
+
+def assets() -> str:
+    """The assets group by group, what each is made from and what it holds."""
+    from bioicons_pipeline.definitions import defs
+
+    lines = ["| asset | group | partitions | made from | |", "|---|---|---|---|---|"]
+    for spec in sorted(defs.resolve_all_asset_specs(), key=lambda spec: (spec.group_name, spec.key)):
+        parents = ", ".join(f"`{dep.asset_key.to_user_string()}`" for dep in spec.deps)
+        split = "category" if spec.partitions_def else ""
+        said = _cell(_paragraphs(spec.description).split("\n")[0])
+        lines.append(f"| `{spec.key.to_user_string()}` | {spec.group_name} | {split} | {parents} | {said} |")
+    return "\n".join(lines)
+
+
+def checks() -> str:
+    """The checks of the assets."""
+    from bioicons_pipeline.orchestration.checks import ALL_CHECKS
+
+    lines = ["| asset | check | holds that |", "|---|---|---|"]
+    for spec in (spec for check in ALL_CHECKS for spec in check.check_specs):
+        said = _cell(_paragraphs(spec.description).split("\n")[0])
+        lines.append(f"| `{spec.asset_key.to_user_string()}` | `{spec.name}` | {said} |")
+    return "\n".join(lines)
+
+
 def source(path: str) -> str:
     """The name of a file of this repository, which must be there."""
     if not (ROOT / path).exists():
@@ -139,4 +184,14 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-MACROS = {"value": value, "commands": commands, "fields": fields, "licences": licences, "source": source}
+MACROS = {
+    "value": value,
+    "commands": commands,
+    "fields": fields,
+    "licences": licences,
+    "columns": columns,
+    "reasons": reasons,
+    "assets": assets,
+    "checks": checks,
+    "source": source,
+}

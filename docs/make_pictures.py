@@ -3,7 +3,9 @@
     python docs/make_pictures.py [PICTURE …] [--source LIBRARY] [--data FOLDER]
 
 flow       docs/explanation/flow.svg, the drawing of the flow (docs/flow.py)
+house      docs/explanation/house.svg, which room imports which (docs/house.py)
 starter    docs/starter_library.png, every icon of the starter library, by the project's own rendering room
+ui         docs/ui_assets.png, the assets in the Dagster UI, starter library (docs/ui_picture.py; 5 minutes)
 studio     docs/studio.png, a visit to the studio on the starter library's LoRA (about six minutes; chromium)
 grid       docs/grid.png, the same seeds before and after a LoRA of the real library's Animals (ten minutes)
 
@@ -22,7 +24,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flow import flow_svg
+from house import house_svg
 from PIL import Image
+from ui_picture import asset_graph, dagster_dev
 
 from bioicons_pipeline.generation.grid import GridRow, compose
 from bioicons_pipeline.rendering import RenderSettings, render_many
@@ -53,6 +57,11 @@ def save(picture: Image.Image, name: str, colours: int = 256) -> None:
 def flow(_: argparse.Namespace) -> None:
     """The drawing of the flow."""
     (HERE / "explanation" / "flow.svg").write_text(flow_svg(), encoding="utf-8")
+
+
+def house(_: argparse.Namespace) -> None:
+    """The drawing of the rooms and their imports."""
+    (HERE / "explanation" / "house.svg").write_text(house_svg(), encoding="utf-8")
 
 
 def starter(_: argparse.Namespace) -> None:
@@ -93,6 +102,17 @@ def grid(chosen: argparse.Namespace) -> None:
         picture.resize((picture.width * 2 // 3, picture.height * 2 // 3), Image.Resampling.LANCZOS),
         "grid.png",
     )
+
+
+def ui(chosen: argparse.Namespace) -> None:
+    """The asset graph, with all that is cheap materialised."""
+    data = chosen.data / "ui"
+    run = ("run", "--source", "starter", "--until", "icon_dataset", "--size", "128")
+    subprocess.run(bioicons(data, *run), check=True)
+    with dagster_dev(data) as address:
+        shown = Image.open(io.BytesIO(asset_graph(address)))
+    shown = shown.resize((shown.width * 2 // 3, shown.height * 2 // 3), Image.Resampling.LANCZOS)
+    save(shown, "ui_assets.png")
 
 
 def studio(chosen: argparse.Namespace) -> None:
@@ -137,7 +157,7 @@ def opened(data: Path) -> Iterator[str]:
         process.wait(60)
 
 
-PICTURES = {"flow": flow, "starter": starter, "studio": studio, "grid": grid}
+PICTURES = {"flow": flow, "house": house, "starter": starter, "ui": ui, "studio": studio, "grid": grid}
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from bioicons_pipeline.captioning.articles import with_article
 from bioicons_pipeline.captioning.names import read_name
-from bioicons_pipeline.captioning.picture import StyleFacts
+from bioicons_pipeline.captioning.picture import COLOURS, StyleFacts
 from bioicons_pipeline.captioning.style import colour_of, sub_style
 from bioicons_pipeline.captioning.tables import tables
 
@@ -95,25 +95,7 @@ def _colour(subject: str, picture: StyleFacts | None) -> str | None:
     return colour
 
 
-_COLOUR_WORDS = frozenset(
-    [
-        "black",
-        "gray",
-        "grey",
-        "white",
-        "red",
-        "orange",
-        "yellow",
-        "green",
-        "turquoise",
-        "blue",
-        "purple",
-        "pink",
-        "brown",
-        "beige",
-        "violet",
-    ]
-)
+_COLOUR_WORDS = frozenset(COLOURS) | {"grey", "violet"}
 
 
 def caption_prompt(prompt: str, category: str | None = None) -> str:

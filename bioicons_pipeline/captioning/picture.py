@@ -29,7 +29,7 @@ _HUES = (
     (346, "pink"),
     (361, "red"),
 )
-_NAMES = (
+COLOURS = (
     "black",
     "gray",
     "white",
@@ -103,13 +103,13 @@ def measure_pixels(rgb: np.ndarray, alpha: np.ndarray) -> StyleFacts | None:
     # A drawing that is all lines has no fill: then the lines are its colour.
     area = filled if filled.sum() >= 0.12 * count else inside
     names = _name_pixels(hue, saturation, value)
-    shares = np.bincount(names[area], minlength=len(_NAMES)) / area.sum()
-    order = sorted(range(len(_NAMES)), key=lambda index: (-shares[index], index))
+    shares = np.bincount(names[area], minlength=len(COLOURS)) / area.sum()
+    order = sorted(range(len(COLOURS)), key=lambda index: (-shares[index], index))
     small, large, pairs = _steps(rgb, inside)
     ys, xs = np.nonzero(inside)
     box = (np.ptp(ys) + 1) * (np.ptp(xs) + 1)
     return StyleFacts(
-        palette=tuple((_NAMES[i], round(float(shares[i]), 3)) for i in order if shares[i] >= 0.03),
+        palette=tuple((COLOURS[i], round(float(shares[i]), 3)) for i in order if shares[i] >= 0.03),
         outline=round(_outlined(value, inside, edge), 3),
         gradient=round(small / pairs, 3) if pairs else 0.0,
         detail=round(large / pairs, 3) if pairs else 0.0,
@@ -185,8 +185,8 @@ def _hsv(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _name_pixels(hue: np.ndarray, saturation: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """The index in `_NAMES` of each pixel's colour."""
-    index = {name: number for number, name in enumerate(_NAMES)}
+    """The index in `COLOURS` of each pixel's colour."""
+    index = {name: number for number, name in enumerate(COLOURS)}
     names = np.zeros(hue.shape, dtype=np.int64)
     for limit, name in reversed(_HUES):
         names[hue < limit] = index[name]

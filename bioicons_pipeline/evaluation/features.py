@@ -100,7 +100,7 @@ def _outline(light: np.ndarray, drawn: np.ndarray) -> tuple[float, float, float]
     if not drawn.any():
         return 0.0, 0.0, 0.0
     dark = 1 - light / 255
-    rim = drawn & ~ndimage.binary_erosion(drawn, iterations=2, border_value=0)
+    rim = drawn & ~np.asarray(ndimage.binary_erosion(drawn, iterations=2, border_value=0), dtype=bool)
     inside = drawn & ~rim
     difference = dark[rim].mean() - dark[inside].mean() if inside.any() else 0.0
     return float(dark[rim].mean()), float(difference), float(np.quantile(dark[drawn], 0.9))
@@ -108,7 +108,7 @@ def _outline(light: np.ndarray, drawn: np.ndarray) -> tuple[float, float, float]
 
 def _ground(pixels: np.ndarray, drawn: np.ndarray) -> tuple[float, float]:
     """log2(1 + levels of 255 from white) of the ground well away from the drawing, and of the border."""
-    away = ~ndimage.binary_dilation(drawn, iterations=2)
+    away = ~np.asarray(ndimage.binary_dilation(drawn, iterations=2), dtype=bool)
     off = (255 - pixels).mean(axis=-1)
     border = np.concatenate([off[:2].ravel(), off[-2:].ravel(), off[:, :2].ravel(), off[:, -2:].ravel()])
     ground = off[away].mean() if away.any() else 255.0

@@ -220,7 +220,8 @@ def word_measure(
         looked = [shape_and_colour(np.asarray(drawn[place])) for place in kept]
         lines[name], chance = adherence.agreement(chosen, looked, groups, index)
     lines[CHANCE] = Estimate(chance, None, None, len(set(groups)))
-    able = lines[REAL].low is not None and lines[REAL].low > chance
+    low = lines[REAL].low
+    able = low is not None and low > chance
     claim = "real icons have the word among their neighbours clearly more often than chance"
     return Measure(*named, explained, "higher", lines, proofs=(Proof(claim, able),))
 

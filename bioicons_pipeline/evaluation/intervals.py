@@ -104,7 +104,7 @@ def rate_difference(
 
 
 def _wilson(share: float, n: int) -> tuple[float, float]:
-    z = stats.norm.ppf(1 - (1 - CONFIDENCE) / 2)
+    z = float(stats.norm.ppf(1 - (1 - CONFIDENCE) / 2))
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     # at a share of exactly 0 or 1 rounding would put the bound beside it

@@ -40,7 +40,8 @@ def placement(pieces: Pieces, memory: int, quantizers: Collection[str]) -> Place
     transformer = pieces.transformer.parameters()
     if memory >= 2 * transformer + rest + _DRAWING:
         return Placement()
-    for kind in ("none", *(kind for kind in QUANTIZERS if kind in quantizers)):
+    kinds: tuple[Quantization, ...] = ("none", *(kind for kind in QUANTIZERS if kind in quantizers))
+    for kind in kinds:
         held = int(transformer * WEIGHT_BYTES.get(kind, 2.0))
         if memory >= max(held + _DRAWING, 2 * pieces.text + _READING):
             return Placement(kind, "parts")

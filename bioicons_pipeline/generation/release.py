@@ -93,32 +93,9 @@ def model_card(
 ) -> str:
     """README.md of the repository. report: training_report.json; dataset: dataset.json; gallery: (prompt,
     file in the repository); every figure in it comes from these files."""
-    base, provenance, config = report["base"], report["provenance"], report["config"]
-    trigger = provenance["trigger"]
-    head: dict[str, Any] = {
-        **adapter_licence(base["name"], base["licence"], provenance["licence_preset"]),
-        "library_name": "diffusers",
-        "pipeline_tag": "text-to-image",
-        "instance_prompt": trigger,
-        "tags": [
-            "lora",
-            "flux",
-            "text-to-image",
-            "diffusers",
-            "bioicons",
-            "scientific-illustration",
-            "icons",
-        ],
-    }
-    if hub_id:
-        head["base_model"] = hub_id
-    if gallery:
-        head["widget"] = [{"text": prompt, "output": {"url": name}} for prompt, name in gallery]
-    what = "all categories" if provenance["category"] == "all" else provenance["category"].replace("_", " ")
-    mix = sorted(dataset["licence_mix"].items(), key=lambda item: (-item[1], item[0]))
-    authors = sorted(dataset["authors"].items(), key=lambda item: (-item[1], item[0]))
-    named = ", ".join(f"{_plain(name)} ({count})" for name, count in authors[:12])
-    named += f" and {len(authors) - 12} more" if len(authors) > 12 else ""
+    trigger, base = report["provenance"]["trigger"], report["base"]
+    category = report["provenance"]["category"]
+    what = "all categories" if category == "all" else category.replace("_", " ")
     lines = [
         f"# {repo_id.split('/')[-1]}: bioicons style, {what}",
         "",
@@ -128,28 +105,65 @@ def model_card(
         f"> {base['notice']}",
         "",
         *(["![Base and LoRA side by side, from the same seeds](grid.png)", ""] if gallery else []),
+        *_use(report, repo_id, hub_id),
+        *_trained_on(report, dataset),
+        *_how(report),
+        *_LIMITS,
+    ]
+    head = yaml.safe_dump(_head(report, gallery, hub_id), sort_keys=False, allow_unicode=True)
+    return f"---\n{head}---\n\n" + "\n".join(lines)
+
+
+def _head(
+    report: Mapping[str, Any], gallery: Sequence[tuple[str, str]], hub_id: str | None
+) -> dict[str, Any]:
+    """What the hub reads of a card."""
+    base, provenance = report["base"], report["provenance"]
+    head: dict[str, Any] = {
+        **adapter_licence(base["name"], base["licence"], provenance["licence_preset"]),
+        "library_name": "diffusers",
+        "pipeline_tag": "text-to-image",
+        "instance_prompt": provenance["trigger"],
+        "tags": list(_TAGS),
+    }
+    if hub_id:
+        head["base_model"] = hub_id
+    if gallery:
+        head["widget"] = [{"text": prompt, "output": {"url": name}} for prompt, name in gallery]
+    return head
+
+
+def _use(report: Mapping[str, Any], repo_id: str, hub_id: str | None) -> list[str]:
+    config, trigger = report["config"], report["provenance"]["trigger"]
+    comfyui = f"`{COMFYUI_NAME}` is the same adapter for ComfyUI and sd-scripts."
+    return [
         "## Use",
         "",
         "```python",
         "from diffusers import FluxPipeline",
         "",
-        f'pipeline = FluxPipeline.from_pretrained("{hub_id or "folder of " + base["name"]}")',
+        f'pipeline = FluxPipeline.from_pretrained("{hub_id or "folder of " + report["base"]["name"]}")',
         f'pipeline.load_lora_weights("{repo_id}")',
         f'pipeline("{trigger}, a tardigrade, side view, isolated on a white background", '
         f"height={config['resolution']}, width={config['resolution']}, "
         f"max_sequence_length={config['t5_length']}{_sampled(base['name'])}).images[0]",
         "```",
         "",
-        *(
-            []
-            if report["config"].get("dora")
-            else [f"`{COMFYUI_NAME}` is the same adapter for ComfyUI and sd-scripts.", ""]
-        ),
+        *([] if config.get("dora") else [comfyui, ""]),
+    ]
+
+
+def _trained_on(report: Mapping[str, Any], dataset: Mapping[str, Any]) -> list[str]:
+    mix = sorted(dataset["licence_mix"].items(), key=lambda item: (-item[1], item[0]))
+    authors = sorted(dataset["authors"].items(), key=lambda item: (-item[1], item[0]))
+    named = ", ".join(f"{_plain(name)} ({count})" for name, count in authors[:12])
+    named += f" and {len(authors) - 12} more" if len(authors) > 12 else ""
+    return [
         "## What it was trained on",
         "",
         f"{dataset['icons']} icons ({dataset['splits']['train']} to train on, "
         f"{dataset['splits']['heldout']} held out, no family of look-alikes on both sides) of upstream state "
-        f"`{dataset['commit']}`, licence preset `{provenance['licence_preset']}`, dataset version "
+        f"`{dataset['commit']}`, licence preset `{report['provenance']['licence_preset']}`, dataset version "
         f"`{report['dataset']['version']}`. Authors: {named}. Every icon with author, licence and source is "
         "in `ATTRIBUTION.md`; keep it and `LICENSES/` with any copy.",
         "",
@@ -157,6 +171,12 @@ def model_card(
         "|---|---:|",
         *(f"| {spdx} | {count} |" for spdx, count in mix),
         "",
+    ]
+
+
+def _how(report: Mapping[str, Any]) -> list[str]:
+    base, config = report["base"], report["config"]
+    return [
         "## How",
         "",
         "| | |",
@@ -172,18 +192,22 @@ def model_card(
         "",
         "All settings are in `training_report.json` and in the header of the weights.",
         "",
-        "## Limits",
-        "",
-        "- What it draws is generated, not observed: a person who knows the subject must look at every icon "
-        "before it goes into a figure. Anatomy, counts and handedness can be wrong.",
-        "- It may come close to an icon that it was trained on: compare (`bioicons generate` does, and names "
-        "the icon to cite). Often the icon exists: look first.",
-        "- Text, labels and arrows are not drawn legibly; people are drawn as the library draws them, "
-        "which is not how people are distributed.",
-        "- Publishers have rules of their own for generated figures: ask before you submit.",
-        "",
     ]
-    return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---\n\n" + "\n".join(lines)
+
+
+_TAGS = ("lora", "flux", "text-to-image", "diffusers", "bioicons", "scientific-illustration", "icons")
+_LIMITS = (
+    "## Limits",
+    "",
+    "- What it draws is generated, not observed: a person who knows the subject must look at every icon "
+    "before it goes into a figure. Anatomy, counts and handedness can be wrong.",
+    "- It may come close to an icon that it was trained on: compare (`bioicons generate` does, and names "
+    "the icon to cite). Often the icon exists: look first.",
+    "- Text, labels and arrows are not drawn legibly; people are drawn as the library draws them, "
+    "which is not how people are distributed.",
+    "- Publishers have rules of their own for generated figures: ask before you submit.",
+    "",
+)
 
 
 def _sampled(base_name: str) -> str:

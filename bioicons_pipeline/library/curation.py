@@ -31,25 +31,29 @@ class CurationRules(BaseModel):
 
     drop_empty: bool = True
     drop_malformed: bool = True
-    drop_blank: bool = Field(True, description="Nothing drawn, or white on white.")
+    drop_blank: bool = Field(default=True, description="Nothing drawn, or white on white.")
     drop_embedded_raster: bool = True
     raster_share: float = Field(
-        0.5, ge=0, le=1, description="Share of the bytes that are pictures, from which on."
+        default=0.5, ge=0, le=1, description="Share of the bytes that are pictures, from which on."
     )
-    drop_text: bool = Field(True, description="Letters that are part of the drawing.")
+    drop_text: bool = Field(default=True, description="Letters that are part of the drawing.")
     text_chars: int = Field(
-        1, ge=1, description="Characters of visible text from which on it counts as a label."
+        default=1, ge=1, description="Characters of visible text from which on it counts as a label."
     )
     drop_logos: bool = True
-    drop_safety_symbols: bool = Field(True, description="A generated hazard sign is dangerous.")
+    drop_safety_symbols: bool = Field(default=True, description="A generated hazard sign is dangerous.")
     drop_charts: bool = True
     drop_extreme_aspect: bool = True
-    aspect: float = Field(8.0, gt=1, description="Long side over short side from which on it is extreme.")
+    aspect: float = Field(
+        default=8.0, gt=1, description="Long side over short side from which on it is extreme."
+    )
     drop_exact_duplicates: bool = True
     audit_licences: bool = Field(
-        True, description="Let a stricter licence elsewhere hold for copies of the drawing."
+        default=True, description="Let a stricter licence elsewhere hold for copies of the drawing."
     )
-    heldout_share: float = Field(0.1, ge=0, lt=1, description="Share of families held out of training.")
+    heldout_share: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of families held out of training."
+    )
 
 
 class CurationEntry(BaseModel):
@@ -59,7 +63,7 @@ class CurationEntry(BaseModel):
 
     icon: str = Field(min_length=1, description="icon_id, or source_path; * and ? match as in a shell.")
     action: Literal["keep", "drop", "rename", "caption", "category"]
-    value: str | None = Field(None, description="The new name, caption or category.")
+    value: str | None = Field(default=None, description="The new name, caption or category.")
     reason: str = Field(min_length=3)
     reviewer: str = Field(min_length=1)
 

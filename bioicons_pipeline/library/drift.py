@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from bioicons_pipeline.library.records import ExclusionReason
+from bioicons_pipeline.library.records import ExclusionReason, ManifestRow, each_row
 
 LICENCE_REASONS = frozenset(
     {
@@ -112,15 +112,15 @@ def _withdrawn(gone: Mapping[str, TrainingIcon], manifest: pd.DataFrame) -> dict
     found: dict[str, str] = {}
     if not gone:
         return found
-    by_id = {str(row.icon_id): row for row in manifest.itertuples()}
-    by_drawing: dict[str, list] = {}
+    by_id = {str(row.icon_id): row for row in each_row(manifest)}
+    by_drawing: dict[str, list[ManifestRow]] = {}
     for row in by_id.values():
         by_drawing.setdefault(str(row.sha256), []).append(row)
     for icon_id, icon in sorted(gone.items()):
-        rows = [by_id[icon_id]] if icon_id in by_id else by_drawing.get(icon.sha256, [])
-        if not rows or any(row.included and row.spdx == icon.spdx for row in rows):
+        same = [by_id[icon_id]] if icon_id in by_id else by_drawing.get(icon.sha256, [])
+        if not same or any(row.included and row.spdx == icon.spdx for row in same):
             continue
-        for row in rows:
+        for row in same:
             if row.included:
                 found[icon.name] = f"its licence is {row.spdx} now, it was {icon.spdx}"
             elif row.exclusion_reason in LICENCE_REASONS:

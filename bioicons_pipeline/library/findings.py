@@ -38,8 +38,8 @@ def torn_families(frame: pd.DataFrame) -> list[str]:
 
 def torn(icons: pd.DataFrame) -> list[str]:
     """The same of rows that are all in use, a dataset's for instance; columns `family_id` and `split`."""
-    sides = icons.groupby("family_id")["split"].nunique()
-    return sorted(str(family) for family in sides[sides > 1].index)
+    sides = pd.Series(icons.groupby("family_id")["split"].nunique())
+    return sorted(str(family) for family in sides.loc[sides > 1].index)
 
 
 def withdrawn(used: Mapping[str, str], frame: pd.DataFrame) -> dict[str, str]:

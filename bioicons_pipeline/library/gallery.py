@@ -20,6 +20,7 @@ from pathlib import Path
 import pandas as pd
 
 from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.library.records import MEANINGS, ExclusionReason
 from bioicons_pipeline.library.whole import write_whole
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -121,7 +122,8 @@ def _index(df: pd.DataFrame, categories: list[str]) -> str:
         )
     reasons = df["exclusion_reason"].dropna().value_counts()
     why = "".join(
-        f"<tr><td>{_e(_words(str(name)))}</td><td>{count}</td></tr>" for name, count in reasons.items()
+        f"<tr><td>{_e(_words(str(name)))}</td><td>{count}</td><td>{_e(MEANINGS[ExclusionReason(name)])}</td></tr>"
+        for name, count in reasons.items()
     )
     notes = "".join(f"<li>{_e(note)}</li>" for note in df.attrs.get("notes", []))
     body = (

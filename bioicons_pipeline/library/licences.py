@@ -99,8 +99,6 @@ PRESETS: dict[str, frozenset[str]] = {
 }
 """Preset -> SPDX ids that it allows; each contains the one before."""
 
-DEFAULT_PRESET = "attribution"
-
 
 @dataclass(frozen=True)
 class LicencePolicy:
@@ -112,11 +110,6 @@ class LicencePolicy:
     def allows(self, spdx: object) -> bool:
         """Whether an icon under `spdx` may be used; unknown, missing or not a string is never allowed."""
         return isinstance(spdx, str) and spdx in self.allowed and spdx in BY_SPDX
-
-    @property
-    def share_alike(self) -> bool:
-        """Whether dataset and adapter made under this policy may have to carry a share-alike label."""
-        return any(BY_SPDX[spdx].strictness is Strictness.SHARE_ALIKE for spdx in self.allowed)
 
 
 def policy_for(preset: str) -> LicencePolicy:

@@ -34,7 +34,6 @@ from bioicons_pipeline.library.records import (
 )
 from bioicons_pipeline.library.rules import reasons_against
 
-GATE = (ExclusionReason.UNLICENSED, ExclusionReason.LICENCE_NOT_IN_PRESET, ExclusionReason.AUTHOR_MISSING)
 UNDRAWABLE = (ExclusionReason.EMPTY_FILE, ExclusionReason.MALFORMED)
 """Even a curator cannot keep what has no picture."""
 

@@ -9,10 +9,13 @@ descriptions that the Dagster UI shows are made from it.
 
 import hashlib
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class ExclusionReason(StrEnum):
@@ -32,6 +35,25 @@ class ExclusionReason(StrEnum):
     CONTAINS_TEXT = "contains_text"
     EXTREME_ASPECT = "extreme_aspect"
     EXACT_DUPLICATE = "exact_duplicate"
+
+
+MEANINGS = {
+    ExclusionReason.UNLICENSED: "No licence, or a folder that stands for none that is known.",
+    ExclusionReason.LICENCE_NOT_IN_PRESET: "Its licence is known, and outside the preset.",
+    ExclusionReason.AUTHOR_MISSING: "Nobody could be credited.",
+    ExclusionReason.DROPPED_BY_CURATOR: "A curator's decision; the column `curation` has the reason.",
+    ExclusionReason.EMPTY_FILE: "No bytes, or nothing but an empty document.",
+    ExclusionReason.MALFORMED: "No SVG, or one that cannot be drawn safely.",
+    ExclusionReason.BLANK: "Nothing is drawn, or white on white.",
+    ExclusionReason.EMBEDDED_RASTER: "Most of the file is an embedded picture.",
+    ExclusionReason.SAFETY_SYMBOL: "A hazard or safety sign: a generated one is dangerous.",
+    ExclusionReason.TRADEMARK_LOGO: "A logo of a company, a program or an institution.",
+    ExclusionReason.CHART_OR_DIAGRAM: "A chart, a scheme or a workflow, no icon.",
+    ExclusionReason.CONTAINS_TEXT: "Letters are part of the drawing.",
+    ExclusionReason.EXTREME_ASPECT: "Far longer than wide, or wider than long.",
+    ExclusionReason.EXACT_DUPLICATE: "The same drawing is in the library under another path.",
+}
+"""What each reason says, for people."""
 
 
 @dataclass(frozen=True)
@@ -134,3 +156,28 @@ COLUMNS: dict[str, Column] = {
     "path_count": Column(_I, False, "Drawn shapes in the SVG."),
     "family_size": Column(_I, False, "Icons in the family, excluded ones among them."),
 }
+
+
+class ManifestRow(Protocol):
+    """What code reads of a row of the manifest; a test holds the names to `COLUMNS`.
+
+    A missing value is whatever pandas has for it, so ask with `isinstance(row.author_folder, str)`.
+    """
+
+    icon_id: str
+    sha256: str
+    name: str
+    spdx: str | None
+    source_path: str
+    source_url: str
+    included: bool
+    exclusion_reason: str | None
+    family_id: str
+    split: str
+    author_folder: str | None
+    caption: str | None
+
+
+def each_row(manifest: "pd.DataFrame") -> Iterator[ManifestRow]:
+    """The rows of a manifest, or of some of its columns, by name: pandas itself gives rows no types."""
+    yield from manifest.itertuples(index=False)  # pyright: ignore[reportReturnType] # named tuples, at run time

@@ -14,7 +14,13 @@ import dagster as dg
 import yaml
 from dagster._core.instance import InstanceRef
 
+from bioicons_pipeline.library.whole import write_whole
 from bioicons_pipeline.settings import Settings
+
+_WRITTEN = """\
+# Written by `bioicons`, from the dagster.yaml of bioicons_pipeline: changes here are lost.
+# For an instance of your own set DAGSTER_HOME to a folder with a dagster.yaml of yours.
+"""
 
 
 def dagster_yaml() -> Path:
@@ -37,5 +43,14 @@ def shared_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     config["local_artifact_storage"]["config"]["base_dir"] = str(home / "artifacts")
     config["compute_logs"]["config"]["base_dir"] = str(home / "compute_logs")
     (home / "artifacts").mkdir(exist_ok=True)
+    _write(home / "dagster.yaml", config)
     with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=config)) as instance:
         yield instance
+
+
+def _write(path: Path, config: dict) -> None:
+    """Leave the instance's configuration in its folder, for a `dagster dev` with DAGSTER_HOME there: without
+    it that one would keep a history of its own, and let trainings run at once."""
+    text = f"{_WRITTEN}{yaml.safe_dump(config, sort_keys=False)}"
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        write_whole(path, text.encode())

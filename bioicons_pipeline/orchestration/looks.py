@@ -4,7 +4,7 @@ Belongs here: what a person reads in the asset graph and catalog and no stage ne
 metadata of one materialization (the assets), pictures (reporting).
 """
 
-from typing import Any
+from typing import TypedDict
 
 import dagster as dg
 
@@ -71,7 +71,16 @@ LIBRARY_DATASET_LINEAGE = dg.TableColumnLineage(
 )
 
 
-def looks(stage: str, group: str) -> dict[str, Any]:
+class Looks(TypedDict):
+    """Arguments of `dg.asset`, by name: of a plain dict a type checker cannot tell what the call makes."""
+
+    group_name: str
+    owners: list[str]
+    code_version: str
+    retry_policy: dg.RetryPolicy
+
+
+def looks(stage: str, group: str) -> Looks:
     """Arguments of `dg.asset` that all assets share: group, owner, code version and retry policy."""
     return {
         "group_name": group,

@@ -72,13 +72,6 @@ def verify(
             progress(done, total)
 
 
-def difference_from_chromium(
-    svgs: Iterable[tuple[str, bytes]], *, size: int = SIZE, workers: int | None = None
-) -> Iterator[tuple[str, float | None]]:
-    """`verify`, reduced to (key, difference)."""
-    return ((row.key, row.difference) for row in verify(svgs, size=size, workers=workers))
-
-
 def summary(rows: Iterable[Comparison]) -> dict[str, Any]:
     """Figures of many comparisons: icons compared, their mean, and the keys that a curator should look at."""
     rows = list(rows)

@@ -34,7 +34,7 @@ _OTHER_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLo
 
 def connect() -> Any:
     """A client whose endpoint, region and credentials are boto3's own business (`AWS_*`, files, roles)."""
-    import boto3
+    import boto3.session
     import botocore.session
     from botocore.config import Config
 

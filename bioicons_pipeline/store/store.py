@@ -314,7 +314,9 @@ class Store:
         """Write the blobs that are not there: one question for all of them, not one for each. Those that are
         count as used, unless a `known` version keeps them already."""
         held = self._backend.sizes({blob_key(blob.sha256) for blob in named.values()})
-        first = {blob.sha256: path for path, blob in reversed(named.items())}  # equal files are one blob
+        first = {
+            blob.sha256: path for path, blob in reversed(list(named.items()))
+        }  # equal files are one blob
 
         def is_there(path: str) -> bool:
             key, size = blob_key(named[path].sha256), named[path].size

@@ -78,7 +78,7 @@ def _found_part(services: Services, words: Any, category: Any, search: Any) -> N
         looked,
         [words, category],
         part.outputs,
-        api_name=False,
+        api_visibility="private",
         show_progress_on=part.words,
         concurrency_id="library",
     )
@@ -118,12 +118,12 @@ def _drawn_part(services: Services, words: Any, category: Any) -> None:
         drawn,
         [words, category, count, seed, lora, scale, steps, guidance],
         part.outputs,
-        api_name=False,
+        api_visibility="private",
         show_progress_on=part.words,
         concurrency_id="model",
     )
-    stop.click(None, cancels=[running], api_name=False)
-    dice.click(lambda: random.randrange(2**31), None, seed, api_name=False)
+    stop.click(None, cancels=[running], api_visibility="private")
+    dice.click(lambda: random.randrange(2**31), None, seed, api_visibility="private")
 
 
 class _Part:
@@ -152,7 +152,7 @@ class _Part:
             self._chosen,
             [self.icons],
             [self.choice, self.facts, self.credit, *self.buttons],
-            api_name=False,
+            api_visibility="private",
             queue=False,
         )
 

@@ -49,6 +49,23 @@ def check_access(host: str, password: str | None) -> None:
         )
 
 
+def load() -> Any:
+    """Gradio, which takes seconds the first time.
+
+    Raises:
+        StudioError: it is not installed.
+    """
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    try:
+        import gradio
+    except ImportError as error:
+        raise StudioError(
+            "The studio needs Gradio, which is not installed: pip install 'bioicons-pipeline[studio]'."
+        ) from error
+    return gradio
+
+
 def serve(
     services: Services,
     *,
@@ -66,14 +83,7 @@ def serve(
     """
     check_access(host, password)
     services.out.mkdir(parents=True, exist_ok=True)
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    try:
-        import gradio as gr
-    except ImportError as error:
-        raise StudioError(
-            "The studio needs Gradio, which is not installed: pip install 'bioicons-pipeline[studio]'."
-        ) from error
+    gr = load()
     from bioicons_pipeline.studio.page import CSS, build_page  # it imports gradio itself
 
     page = build_page(services)

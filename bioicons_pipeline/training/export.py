@@ -99,43 +99,6 @@ def to_kohya(tensors: Mapping[str, Tensor], *, alpha: float, width: int) -> dict
     return result
 
 
-def from_kohya(tensors: Mapping[str, Tensor], *, rank: int, width: int) -> tuple[dict[str, Tensor], float]:
-    """Inverse of `to_kohya`: (tensors by diffusers name, alpha). For files this project wrote."""
-    result: dict[str, Tensor] = {}
-    alphas: set[float] = set()
-    for name in sorted({key.split(".", 1)[0] for key in tensors}):
-        down, up = tensors[f"{name}.lora_down.weight"], tensors[f"{name}.lora_up.weight"]
-        number = int(re.findall(r"blocks_(\d+)_", name)[0])
-        stem = name.removeprefix("lora_unet_").replace(f"_{number}_", "_{}_", 1)
-        plain = [pattern for pattern, target in _PLAIN.items() if target == stem]
-        if plain:
-            result |= _pair(plain[0], number, down, up)
-            alphas.add(float(tensors[f"{name}.alpha"]))
-            continue
-        members = [(pattern, place) for pattern, (target, place, _) in _FUSED.items() if target == stem]
-        sizes = [width] * 3 + [_MLP_RATIO * width] * (len(members) - 3)
-        rows = [sum(sizes[:place]) for _, place in members]
-        present = [
-            i for i, (_, place) in enumerate(members) if bool(up[rows[i] : rows[i] + sizes[place]].any())
-        ]
-        if len(present) * rank != down.shape[0]:  # an untrained B is zero: fall back to leading places
-            present = list(range(down.shape[0] // rank))
-        for column, i in enumerate(present):
-            part = slice(column * rank, (column + 1) * rank)
-            result |= _pair(
-                members[i][0], number, down[part], up[rows[i] : rows[i] + sizes[members[i][1]], part]
-            )
-        alphas.add(float(tensors[f"{name}.alpha"]) / len(present))
-    if len(alphas) != 1:
-        raise ValueError(f"several alphas in one file: {sorted(alphas)}")
-    return result, alphas.pop()
-
-
-def _pair(pattern: str, number: int, down: Tensor, up: Tensor) -> dict[str, Tensor]:
-    module = pattern.replace(r"(\d+)", str(number)).replace("\\.", ".")
-    return {f"{module}.lora_A.weight": down.contiguous(), f"{module}.lora_B.weight": up.contiguous()}
-
-
 def _kohya_name(module: str) -> tuple[str, int | None, int]:
     for pattern, target in _PLAIN.items():
         if match := re.fullmatch(pattern, module):

@@ -74,7 +74,7 @@ class Validation:
 
         config = self.config
         texts = [self.cache.load_text(prompt) for prompt in self.prompts]
-        pipeline = FluxPipeline(
+        pipeline: Any = FluxPipeline(
             scheduler=load_scheduler(self.base),
             vae=load_vae(self.base).to(self.device, texts[0][0].dtype),
             text_encoder=None,  # type: ignore[arg-type] (embeddings are given)

@@ -1,6 +1,7 @@
 """`bioicons export dataset` and `bioicons publish dataset`, as a user types them."""
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 
@@ -139,6 +140,15 @@ def test_a_dry_run_shows_files_sizes_and_licences_and_needs_no_token(built, bioi
     shown = next(line for line in lines if "README.md" in line)
     assert f"{size / 1000:.1f} kB" in shown if size >= 1000 else f"{size} B" in shown
     assert any("CC-BY-4.0" in line and "40" in line for line in lines)
+
+
+def test_a_dry_run_for_scripts(built, bioicons):
+    arguments = ("publish", "dataset", "--repo", "me/icons", "--category", "Animals", "--dry-run", "--json")
+    code, said, _ = bioicons(*arguments)
+    told = json.loads(said)
+    sizes = {path.relative_to(built).as_posix(): path.stat().st_size for path in built.rglob("*.*")}
+    assert code == 0 and told["sent"] is False and told["files"].items() >= sizes.items()
+    assert told["licences"]["CC-BY-4.0"] == 40 and told["bytes"] == sum(told["files"].values())
 
 
 class KeepingApi(RecordingApi):

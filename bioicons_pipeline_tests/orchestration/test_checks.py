@@ -289,6 +289,26 @@ def test_a_lora_with_a_severe_verdict_is_not_given_away(built):
     assert refusals(built.store, "Bad", BASE, "a") == []
 
 
+def test_the_licence_gate_stands_in_the_stages(built):
+    """A manifest that names an included icon of a licence outside the preset makes no dataset."""
+    from bioicons_pipeline.orchestration.stages import dataset
+    from bioicons_pipeline.orchestration.stages.base import MANIFEST
+
+    def edit(files: dict) -> None:
+        frame = pd.read_parquet(io.BytesIO(files["manifest.parquet"]))
+        frame.loc[frame.index[frame["included"].astype(bool)][0], "spdx"] = "CC-BY-SA-4.0"
+        files["manifest.parquet"] = manifest.to_parquet(frame)
+
+    before = built.store.get_ref(DATASET, partition="Good")
+    replant(built, MANIFEST, "Good", edit)
+    with pytest.raises(dataset.LicenceGateError, match=r"CC-BY-SA-4\.0"):
+        dataset.build(built.store, "Good", "attribution")
+    built.store.delete_ref(DATASET)  # the library's: its inputs' ids did not change
+    with pytest.raises(dataset.LicenceGateError, match=r"CC-BY-SA-4\.0"):
+        dataset.build_library(built.store, ["Good"], "attribution")
+    assert built.store.get_ref(DATASET, partition="Good") == before
+
+
 def test_the_stages_themselves_refuse(built, monkeypatch):
     """The gates of dataset and adapter do not rely on the checks."""
     from bioicons_pipeline.orchestration.stages import dataset, weights

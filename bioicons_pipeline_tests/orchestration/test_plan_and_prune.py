@@ -81,6 +81,9 @@ def test_prune_frees_what_was_replaced_and_keeps_what_was_published(settings):
     assert told.stdout.startswith(
         "2 versions and 2 files (3 B) would be deleted; 4 versions and 4 files stay."
     )
+    found = json.loads(invoke("prune", "--dry-run", "--json").stdout)
+    assert found["dry_run"] and set(found["versions"]) == {adapters[1], datasets[1]}
+    assert (found["blobs"], found["bytes"], found["versions_left"], found["blobs_left"]) == (2, 3, 4, 4)
     assert invoke("prune", "--keep-days", "30").stdout.startswith("0 versions and 0 files")
     assert invoke("prune").stdout.startswith("2 versions and 2 files (3 B) deleted")
     for kept in (0, 2):

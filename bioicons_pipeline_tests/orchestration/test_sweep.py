@@ -184,3 +184,5 @@ def test_a_sweep_from_the_command_line(tmp_path):
     for row in rows:
         assert (folder / "runs" / row["name"] / "pytorch_lora_weights.safetensors").is_file()
     assert bioicons("sweep", *options).stdout == done.stdout
+    told = json.loads(bioicons("sweep", *options, "--json").stdout)
+    assert told == {"trainings": rows, "folder": str(folder)}

@@ -12,6 +12,7 @@ from bioicons_pipeline_tests.conftest import REPOSITORY
 sys.path.insert(0, str(REPOSITORY / "docs"))
 import flow
 import hooks
+import house
 
 PAGES = sorted((REPOSITORY / "docs").rglob("*.md"))
 OWN = [run for run in hooks.results("nano_lora")["runs"] if run["captions"] == "own captions"]
@@ -79,6 +80,15 @@ def test_the_commands_are_all_there():
     assert "`--licence" not in shown and "| `--category` |" in shown
 
 
+def test_tables_of_the_code_are_whole():
+    from bioicons_pipeline.library.records import COLUMNS, ExclusionReason
+
+    assert all(f"| `{name}` |" in hooks.columns() for name in COLUMNS)
+    assert all(f"| `{reason}` |" in hooks.reasons() for reason in ExclusionReason)
+    assert "| `library/lora_weights` | 4_library_wide |  | `library/icon_dataset`," in hooks.assets()
+    assert "| `icon_dataset` | `nothing_leaks` |" in hooks.checks()
+
+
 def test_settings_are_shown_as_variables_with_their_limits():
     shown = hooks.fields("bioicons_pipeline.settings.Settings", "env")
     assert "| `BIOICONS_RENDER_SIZE` | int (≥ 16 ≤ 4096) | `1024` |" in shown
@@ -99,6 +109,31 @@ def test_links_of_the_readme_lead_somewhere():
 
 def test_the_drawing_is_the_one_that_the_script_draws():
     assert (REPOSITORY / "docs" / "explanation" / "flow.svg").read_text("utf-8") == flow.flow_svg()
+
+
+def test_the_drawing_of_the_house_is_that_of_the_code():
+    drawn = (REPOSITORY / "docs" / "explanation" / "house.svg").read_text("utf-8")
+    assert drawn == house.house_svg(), "an import is new or gone: python docs/make_pictures.py house"
+
+
+def test_no_room_imports_one_above_it():
+    """Also where a contract of setup.cfg forgets a module: imports inside functions count here."""
+    order = [room for row in house.ROWS for room in row]
+    for room, others in house.imports().items():
+        assert all(order.index(other) > order.index(room) for other in others), (room, others)
+
+
+def test_the_map_of_the_house_says_what_each_room_imports():
+    rows = re.findall(
+        r"^\| `(\w+)/` \|.*\| (.*?) \|$", (REPOSITORY / "CONTRIBUTING.md").read_text("utf-8"), re.M
+    )
+    told = {room: set(re.findall(r"\w+", said.split("(")[0])) for room, said in rows}
+    found = {
+        room: {other for other, aside in others.items() if not aside}
+        for room, others in house.imports().items()
+    }
+    assert told.pop("orchestration") == {"all", "rooms", "but", "studio"}
+    assert told == {room: found.get(room, set()) for room in told} and len(told) == 9
 
 
 def test_the_drawing_names_the_assets():

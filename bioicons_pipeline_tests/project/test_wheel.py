@@ -5,6 +5,7 @@ import re
 import site
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -49,6 +50,30 @@ def test_it_has_everything_that_is_read_at_run_time(wheel):
     assert wanted <= names, sorted(wanted - names)
     assert "bioicons_pipeline/orchestration/dagster.yaml" in names
     assert not [name for name in names if name.startswith(("bioicons_pipeline_tests", "docs", "benchmarks"))]
+
+
+@pytest.mark.git
+def test_the_sdist_has_what_its_own_tests_import(tmp_path):
+    """`docs` and `benchmarks` are not in the wheel, and tests read both."""
+    build = "import sys, hatchling.build; hatchling.build.build_sdist(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=REPOSITORY, check=True)
+    (made,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(made) as archive:
+        names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
+    top = (
+        "bioicons_pipeline",
+        "bioicons_pipeline_tests",
+        "benchmarks",
+        "docs",
+        "README.md",
+        "CONTRIBUTING.md",
+    )
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", *top, "Makefile", "mkdocs.yml", "constraints.txt", "setup.cfg"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    wanted = {name for name in listed.stdout.splitlines() if (REPOSITORY / name).exists()}
+    assert len(wanted) > 400 and wanted <= names, sorted(wanted - names)
 
 
 def test_its_version_is_one(wheel):

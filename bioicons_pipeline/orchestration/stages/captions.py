@@ -14,6 +14,7 @@ from bioicons_pipeline.captioning import (
     measure_picture,
 )
 from bioicons_pipeline.captioning.checks import check_captions, check_empty
+from bioicons_pipeline.library.records import each_row
 from bioicons_pipeline.orchestration.stages.base import (
     CAPTIONS,
     IMAGES,
@@ -51,7 +52,7 @@ def caption(store: Store, category: str) -> Outcome:
     own: dict[str, str] = {}
     families: dict[str, str] = {}
     pictures: dict[str, StyleFacts | None] = {}
-    for row in frame[frame["included"]].itertuples():
+    for row in each_row(frame.loc[frame["included"]]):
         path = f"png/{row.icon_id}.png"
         if path not in drawn:  # it did not render, and will not be in the dataset
             continue

@@ -58,7 +58,7 @@ def rows_of(store: Store, category: str) -> tuple[list[DatasetRow], pd.DataFrame
     pictures = {entry.path: entry.sha256 for entry in images.files}
     reports = read_json(store, images.id, "rendering.json")
     captions = read_json(store, require_ref(store, CAPTIONS, category).version_id, "captions.json")
-    kept = frame[frame["included"] & frame["icon_id"].map(lambda icon: f"png/{icon}.png" in pictures)]
+    kept = frame.loc[frame["included"] & frame["icon_id"].map(lambda icon: f"png/{icon}.png" in pictures)]
     rows = []
     for record in kept.to_dict("records"):
         icon = str(record["icon_id"])
@@ -185,7 +185,7 @@ def build_library(store: Store, categories: list[str], preset: str) -> Outcome:
         frames.append(rows_of(store, category)[1])
     frame = pd.concat(frames, ignore_index=True)
     _gate(frame, preset)
-    counts = {split: int((frame["split"] == split).sum()) for split in ("train", "heldout")}
+    counts = {split: list(frame["split"]).count(split) for split in ("train", "heldout")}
     size = max(int((ref.info or {}).get("render_size", 0)) for ref in refs.values())
     info = _info(store, "bioicons", preset, size, None)
     with tempfile.TemporaryDirectory(prefix="bioicons-dataset-") as scratch:

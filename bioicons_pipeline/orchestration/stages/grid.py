@@ -113,48 +113,55 @@ def draw(
         return publish(
             store, GRID, {NOT_TRAINED: record}, {"status": "not trained", "input_key": key}, **where
         )
-    from PIL import Image
-
     rows = prompts_for(store, dataset, category)
     seeds = [seed + index for index in range(len(rows))]
-    prompts = [row["prompt"] for row in rows]
-    with tempfile.TemporaryDirectory(prefix="bioicons-grid-") as scratch:
-        lora = Path(scratch) / WEIGHTS_NAME
-        lora.write_bytes(store.read(version, WEIGHTS_NAME))
-        pipeline = load_pipeline(base, [lora])
-        both = [
-            sample(
-                pipeline,
-                prompts,
-                seeds,
-                settings,
-                scales=(1.0,) if with_lora else (),
-                progress=(lambda done, total, k=with_lora: progress(k * total + done, 2 * total))
-                if progress
-                else None,
-            )
-            for with_lora in (False, True)
-        ]
-    reals = [Image.open(io.BytesIO(row["png"])).convert("RGB") if row["png"] else None for row in rows]
-    notes = {"heldout": "held out of training", "train": "seen in training", None: ""}
-    picture = compose(
-        [
-            GridRow(row["label"], (real, plain, tuned), notes[row["split"]])
-            for row, real, plain, tuned in zip(rows, reals, *both, strict=True)
-        ],
-        ("real icon", f"{base.name}", "with LoRA"),
-        f"{category or 'whole library'} on {base.name}",
-        f"dataset {dataset[:12]} · adapter {weights.version_id[:12]} · {settings.steps} steps · "
-        f"guidance {settings.guidance} · same seed in each row",
-        blocks=2,
-    )
-    files = {"grid.png": png_bytes(picture)}
-    for index, (plain, tuned) in enumerate(zip(*both, strict=True)):
-        files[f"samples/{index:02d}-base.png"] = png_bytes(plain)
-        files[f"samples/{index:02d}-lora.png"] = png_bytes(tuned)
+    lora = store.read(version, WEIGHTS_NAME)
+    plain, tuned = _both(base, lora, [row["prompt"] for row in rows], seeds, settings, progress)
+    title = f"{category or 'whole library'} on {base.name}"
+    made_of = f"dataset {dataset[:12]} · adapter {weights.version_id[:12]}"
+    how = f"{settings.steps} steps · guidance {settings.guidance} · same seed in each row"
+    files = {"grid.png": _sheet(rows, plain, tuned, base.name, title, f"{made_of} · {how}")}
+    for index, pair in enumerate(zip(plain, tuned, strict=True)):
+        for kind, image in zip(("base", "lora"), pair, strict=True):
+            files[f"samples/{index:02d}-{kind}.png"] = png_bytes(image)
     kept = [
         {k: v for k, v in row.items() if k != "png"} | {"seed": s} for row, s in zip(rows, seeds, strict=True)
     ]
     files["samples.json"] = to_json({"rows": kept, "settings": vars(settings), "dataset": dataset})
     facts = {"status": "sampled", "prompts": len(rows), "adapter": weights.version_id, "input_key": key}
     return publish(store, GRID, files, facts, **where)
+
+
+def _both(
+    base: BaseModel, lora: bytes, prompts: list[str], seeds: list[int], settings: SamplingSettings,
+    progress: Progress | None,
+) -> tuple[list, list]:  # fmt: skip
+    """The pictures of the base alone, and with the LoRA, from the same seeds."""
+    with tempfile.TemporaryDirectory(prefix="bioicons-grid-") as scratch:
+        path = Path(scratch) / WEIGHTS_NAME
+        path.write_bytes(lora)
+        pipeline = load_pipeline(base, [path])
+        plain = sample(pipeline, prompts, seeds, settings, scales=(), progress=_half(progress, False))
+        tuned = sample(pipeline, prompts, seeds, settings, scales=(1.0,), progress=_half(progress, True))
+    return plain, tuned
+
+
+def _half(progress: Progress | None, second: bool) -> Progress | None:
+    """What one of two equal halves calls to report on the whole."""
+    if progress is None:
+        return None
+    tell = progress
+    return lambda done, total: tell(second * total + done, 2 * total)
+
+
+def _sheet(rows: list[dict], plain: list, tuned: list, base_name: str, title: str, footer: str) -> bytes:
+    """PNG: the real icon where there is one, the base, the LoRA; a row per prompt."""
+    from PIL import Image
+
+    reals = [Image.open(io.BytesIO(row["png"])).convert("RGB") if row["png"] else None for row in rows]
+    notes = {"heldout": "held out of training", "train": "seen in training", None: ""}
+    shown = [
+        GridRow(row["label"], tuple(pictures), notes[row["split"]])
+        for row, *pictures in zip(rows, reals, plain, tuned, strict=True)
+    ]
+    return png_bytes(compose(shown, ("real icon", base_name, "with LoRA"), title, footer, blocks=2))

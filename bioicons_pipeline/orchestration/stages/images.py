@@ -8,6 +8,7 @@ icon that does not render is named there and has no picture; later stages leave 
 import io
 from pathlib import Path
 
+from bioicons_pipeline.library.records import each_row
 from bioicons_pipeline.orchestration.stages.base import (
     IMAGES,
     MANIFEST,
@@ -45,9 +46,9 @@ def rasterize(
     if done := unchanged(store, IMAGES, key, partition=category):
         return Outcome(done.version_id, False, done.info or {})
     frame = read_manifest(store, category)
-    included = frame[frame["included"]]
+    included = frame.loc[frame["included"]]
     # The manifest's sha256 is the name of the SVG's blob: no need to look into the snapshot.
-    icons = ((row.icon_id, store.read_blob(row.sha256)) for row in included.itertuples())
+    icons = ((row.icon_id, store.read_blob(row.sha256)) for row in each_row(included))
     files: dict = {}
     reports: dict[str, dict] = {}
     faults: list[str] = []
@@ -98,8 +99,8 @@ def disagreements(store: Store, category: str, cache_dir: Path, workers: int | N
     if store.get_ref(MANIFEST, partition=category) is None:
         return []
     frame = read_manifest(store, category)
-    included = frame[frame["included"]]
-    svgs = [(str(row.source_path), store.read_blob(str(row.sha256))) for row in included.itertuples()]
+    included = frame.loc[frame["included"]]
+    svgs = [(str(row.source_path), store.read_blob(str(row.sha256))) for row in each_row(included)]
     return renderer_differences(
         probe_many(svgs, cache=RenderCache(cache_dir / "renderings"), workers=workers)
     )

@@ -19,7 +19,7 @@ from bioicons_pipeline.library.curation import CurationRules, load_curation
 from bioicons_pipeline.library.licences import policy_for
 from bioicons_pipeline.library.measures import measure_all
 from bioicons_pipeline.library.pairs import Pairs
-from bioicons_pipeline.library.records import IconSource, Probe
+from bioicons_pipeline.library.records import IconSource, Probe, each_row
 from bioicons_pipeline.library.schema import validate_manifest
 from bioicons_pipeline.orchestration.stages import gone
 from bioicons_pipeline.orchestration.stages.base import (
@@ -168,7 +168,7 @@ def manifests(
     snapshot = require_ref(store, SNAPSHOT, None).info or {}
     outcomes = {}
     for category in categories:
-        mine = frame[frame["category"] == category].sort_values("source_path")
+        mine = frame.loc[frame["category"] == category].sort_values("source_path")
         if mine.empty and (before := store.get_ref(MANIFEST, partition=category)):
             outcomes[category] = gone.mark(store, category, before, snapshot)
             continue
@@ -184,14 +184,14 @@ def manifests(
 
 
 def _facts(frame: pd.DataFrame) -> dict:
-    included = frame[frame["included"].astype(bool)]
+    included = frame.loc[frame["included"].astype(bool)]
     return {
         "icons": len(frame),
         "included": len(included),
-        "families": int(included["family_id"].nunique()),
+        "families": included["family_id"].nunique(),
         "licence_mix": _counts(included["spdx"]),
         "authors": _counts(included["author"]),
-        "left_out": _counts(frame["exclusion_reason"].dropna()),
+        "left_out": _counts(frame.loc[:, "exclusion_reason"]),
     }
 
 
@@ -223,8 +223,8 @@ def _sides(before: pd.DataFrame | None) -> dict[str, tuple[str, str]] | None:
     """icon_id -> (family_id, split) of the last manifest: no icon ever changes sides."""
     if before is None:
         return None
-    columns = before[["icon_id", "family_id", "split"]].astype(str)
-    return {row.icon_id: (row.family_id, row.split) for row in columns.itertuples()}
+    columns = before.loc[:, ["icon_id", "family_id", "split"]].astype(str)
+    return {row.icon_id: (row.family_id, row.split) for row in each_row(columns)}
 
 
 def _permalinks(
@@ -238,8 +238,8 @@ def _permalinks(
     newest: dict[str, str] = read_json(store, snapshot.id, "snapshot.json")["permalinks"]
     known: dict[tuple[str, str], str] = {}
     if before is not None:
-        links = before[["source_path", "sha256", "source_url"]].astype(str)
-        known = {(row.source_path, row.sha256): row.source_url for row in links.itertuples()}
+        links = before.loc[:, ["source_path", "sha256", "source_url"]].astype(str)
+        known = {(row.source_path, row.sha256): row.source_url for row in each_row(links)}
     return lambda path: known.get((path, sha256[path]), newest[path])
 
 
