@@ -37,7 +37,7 @@ def verify(
     if category is not None:
         check_category(category, stage.current_categories(store))
         frame = frame.loc[frame["category"] == category]
-    frame = frame.loc[frame["included"]].head(limit)
+    frame = frame.loc[frame["included"]].iloc[:limit]
     with progress_bars() as bar:
         move = bar("comparing")
         svgs = (

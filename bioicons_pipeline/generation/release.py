@@ -146,7 +146,7 @@ def _use(report: Mapping[str, Any], repo_id: str, hub_id: str | None) -> list[st
         f'pipeline.load_lora_weights("{repo_id}")',
         f'pipeline("{trigger}, a tardigrade, side view, isolated on a white background", '
         f"height={config['resolution']}, width={config['resolution']}, "
-        f"max_sequence_length={config['t5_length']}{_sampled(base['name'])}).images[0]",
+        f"max_sequence_length={config['t5_length']}{_sampled(report['base']['name'])}).images[0]",
         "```",
         "",
         *([] if config.get("dora") else [comfyui, ""]),

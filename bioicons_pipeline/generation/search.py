@@ -15,7 +15,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -82,7 +82,8 @@ class IconSearch:
             SearchError: the manifest has no icon that could be shown.
         """
         usable = ~manifest["exclusion_reason"].isin(sorted(_HIDDEN)) & (manifest["spdx"].fillna("") != "")
-        self.rows = manifest.loc[usable].sort_values("source_path").to_dict("records")
+        rows = manifest.loc[usable].sort_values("source_path").to_dict("records")
+        self.rows = cast("list[dict[str, Any]]", rows)
         if not self.rows:
             raise SearchError("The library has no icon that can be used: look at `bioicons manifest`.")
         said = captions or {}

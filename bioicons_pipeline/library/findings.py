@@ -5,6 +5,7 @@ gate that stops a bad manifest from being written (`schema`), which does not rel
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -48,13 +49,13 @@ def withdrawn(used: Mapping[str, str], frame: pd.DataFrame) -> dict[str, str]:
     An icon is withdrawn when upstream deleted it, when the manifest leaves it out now, or when its licence
     has changed since.
     """
-    rows = frame.drop_duplicates("icon_id").set_index("icon_id")
+    rows: dict[Any, Any] = frame.drop_duplicates("icon_id").set_index("icon_id").to_dict("index")
     found = {}
     for icon_id, spdx in used.items():
-        if icon_id not in rows.index:
+        row = rows.get(icon_id)
+        if row is None:
             found[icon_id] = "deleted upstream"
             continue
-        row = rows.loc[icon_id]
         if not row["included"]:
             found[icon_id] = f"left out now ({row['exclusion_reason']})"
         elif row["spdx"] != spdx:

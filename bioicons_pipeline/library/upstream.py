@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -67,7 +67,7 @@ def upstream_report(
     progress: called with icons read and to read.
     """
     frame = manifest.sort_values("source_path").astype("object")
-    rows = frame.where(frame.notna(), None).to_dict("records")
+    rows = cast("list[Row]", frame.where(frame.notna(), None).to_dict("records"))
     report = UpstreamReport(total=len(rows))
     folders = _author_folders(rows)
     wanted: dict[str, str] = {}

@@ -48,7 +48,8 @@ class ModalTraining(RemoteTraining):
                 message_reader=talk.reader(),
                 extras={"request": request.model_dump(mode="json")},
             ) as session:
-                sandbox = self._start(modal, request, session.get_bootstrap_env_vars() | talk.environment())
+                environment = {**session.get_bootstrap_env_vars(), **talk.environment()}
+                sandbox = self._start(modal, request, environment)
                 problem, lost = self._followed(modal, sandbox)
         finally:
             messages = talk.close()
