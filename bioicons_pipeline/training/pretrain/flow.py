@@ -144,12 +144,13 @@ class FlowBatches(torch.utils.data.Dataset[FlowBatch]):
         long_share: float,
         logit_mean: float = 0.0,
         scales: tuple[float, float] = (1.0, 1.0),
+        plain_share: float = 0.0,
     ) -> None:
         self.plan = SamplePlan(icons, seed=seed, caption_dropout=caption_dropout)
         self.latents, self.tokenized = latents, tokenized
         self.batch_size, self.seed = batch_size, seed
         self.t5_lengths, self.long_share, self.scales = t5_lengths, long_share, scales
-        self.logit_mean = logit_mean
+        self.logit_mean, self.plain_share = logit_mean, plain_share
 
     def __getitem__(self, number: int) -> FlowBatch:
         indices = micro_batch(number, 0, 0, batch=self.batch_size, accumulation=1, processes=1)
@@ -163,6 +164,8 @@ class FlowBatches(torch.utils.data.Dataset[FlowBatch]):
             noises.append(torch.randn(xs[-1].shape, generator=generator))
             sigmas.append(sample_sigma(generator, "logit_normal", logit_mean=self.logit_mean))
         captions = tuple(sample.caption for sample in samples)
+        guidance = random.uniform(*self.scales, len(samples))
+        guidance[random.random(len(samples)) < self.plain_share] = 1.0
         return FlowBatch(
             keys=tuple(sample.icon.icon_id for sample in samples),
             captions=captions,
@@ -171,7 +174,7 @@ class FlowBatches(torch.utils.data.Dataset[FlowBatch]):
             sigma=torch.tensor(sigmas, dtype=torch.float32),
             clip_ids=self.tokenized.clip(captions),
             t5_ids=self.tokenized.t5(captions, length),
-            guidance=torch.from_numpy(random.uniform(*self.scales, len(samples)).astype(np.float32)),
+            guidance=torch.from_numpy(guidance.astype(np.float32)),
         )
 
 
@@ -255,7 +258,8 @@ class GuidanceLoop(FlowLoop):
     """Token ids of the empty caption, (1, L); T5's at the longest length."""
 
     def losses(self, batch: FlowBatch) -> Tensor:
-        """Squared distance to the teacher's guided velocity, (B,)."""
+        """Squared distance to the teacher's guided velocity in units of the guidance, (B,): it grows with its
+        square, and the guidance of 1, at which a LoRA trains, would hardly count."""
         B, length = len(batch.keys), batch.t5_ids.shape[1]
         x, noise, sigma = (value.to(self.device) for value in (batch.x, batch.noise, batch.sigma))
         guidance = batch.guidance.to(self.device)
@@ -272,4 +276,4 @@ class GuidanceLoop(FlowLoop):
             target = unsaid + guidance.view(-1, 1, 1, 1) * (said - unsaid)
         with self.autocast(), short_attention(self.device):
             answer = predict_velocity(self.model.transformer, x_t, sigma, text, guidance)
-        return (answer - target).square().flatten(1).mean(dim=1)
+        return (answer - target).square().flatten(1).mean(dim=1) / guidance.square()

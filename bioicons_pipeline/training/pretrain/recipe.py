@@ -64,6 +64,9 @@ class GuidanceConfig(LoopConfig):
     scales: tuple[float, float] = Field(
         default=(1.0, 5.0), description="Guidance is drawn evenly from this range; 1 is no guidance."
     )
+    plain_share: float = Field(
+        default=0.25, ge=0, le=1, description="Share of samples at a guidance of 1, at which a LoRA trains."
+    )
 
 
 class Recipe(BaseModel):
@@ -109,12 +112,12 @@ RECIPES: dict[str, Recipe] = {
     "cpu-bf16": _CPU.model_copy(
         update={
             "flow": FlowConfig(
-                **_HALF, steps=10_500, batch_size=64, learning_rate=1.2e-3, warmup_steps=300,
+                **_HALF, steps=9_000, batch_size=64, learning_rate=1.2e-3, warmup_steps=300,
                 weight_decay=0.01, adam_beta2=0.98, ema_decay=0.999, eval_every=500, checkpoint_every=250,
-                logit_mean=0.4, compile=True,
+                logit_mean=0.4, long_share=0.25, compile=True,
             ),
             "guidance": GuidanceConfig(
-                **_HALF, steps=300, batch_size=64, learning_rate=2e-4, warmup_steps=20, adam_beta2=0.98,
+                **_HALF, steps=600, batch_size=64, learning_rate=3e-4, warmup_steps=30, adam_beta2=0.98,
                 ema_decay=0.98, eval_every=100, checkpoint_every=100,
             ),
         }

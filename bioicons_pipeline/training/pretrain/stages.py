@@ -35,7 +35,7 @@ from bioicons_pipeline.training.pretrain.autoencoder import (
     make_autoencoder,
     standardise,
 )
-from bioicons_pipeline.training.pretrain.captions import captioned
+from bioicons_pipeline.training.pretrain.captions import CAPTIONS_VERSION, captioned
 from bioicons_pipeline.training.pretrain.flow import (
     FlowBatches,
     FlowFixed,
@@ -160,7 +160,8 @@ def has_compiler() -> bool:
 
 def _captions(icons: BaseIcons, work: Path, runner: _Runner) -> list[Icon]:
     """Captions of all icons, measured once."""
-    file = work / f"captions-{digest([icon.key for icon in icons.icons])[:12]}.json"
+    named = digest([CAPTIONS_VERSION, [icon.key for icon in icons.icons]])
+    file = work / f"captions-{named[:12]}.json"
     if not file.is_file():
         write_json(file, {icon.icon_id: icon.captions for icon in captioned(icons, runner.phase)})
     said = json.loads(file.read_bytes())
@@ -182,7 +183,9 @@ def _text(
     targets = load(file.read_bytes())["targets"].numpy()
     clip, t5 = make_text_encoders(config, *tokenizers)
     student = Student(clip, t5, config)
-    identity = {**runner.identity("text", config), "texts": digest(texts)}
+    # the tokenizers come from all captions, whose ids are nothing to another vocabulary
+    said = digest([icon.captions for icon in captions])
+    identity = {**runner.identity("text", config), "texts": digest(texts), "captions": said}
     runner.identities["text"] = identity
     heldout = np.arange(len(texts)) % 40 == 0
     trained = [text for text, out in zip(texts, heldout, strict=True) if not out]
@@ -329,6 +332,7 @@ def _guidance(
         long_share=flow.long_share,
         logit_mean=flow.logit_mean,
         scales=config.scales,
+        plain_share=config.plain_share,
     )
     loop = GuidanceLoop(
         config=config,

@@ -1,0 +1,62 @@
+"""What flux-nano's icons are called: in the form of a bioicons caption, without its words."""
+
+import numpy as np
+import pytest
+
+from bioicons_pipeline.captioning.grammar import BACKGROUND, TRIGGER, caption_icon
+from bioicons_pipeline.captioning.tables import tables
+from bioicons_pipeline.training.pretrain import captions, stages
+from bioicons_pipeline.training.pretrain.captions import PREFIXES, captions_of
+from bioicons_pipeline.training.pretrain.icons import BaseIcon
+from bioicons_pipeline_tests.training.pretrain.conftest import TINY
+
+CONTEXTS = set(tables().categories.values())
+
+
+def red(size=32):
+    pixels = np.full((size, size, 3), 255, dtype=np.uint8)
+    pixels[8:24, 8:24] = (210, 30, 30)
+    return pixels
+
+
+@pytest.fixture
+def heart():
+    return captions_of(BaseIcon("twemoji/heart", ("heart",)), red())
+
+
+def test_the_words_come_in_the_order_of_the_grammar(heart):
+    """One caption is part for part what a bioicon's fullest caption is: style, noun, context, sub-style."""
+    ours = [part for part in heart if part.startswith(PREFIXES) and part.endswith(BACKGROUND)]
+    style, noun, context, drawn, background = ours[0].split(", ")
+    assert style in PREFIXES and noun == "a red heart" and context in CONTEXTS
+    assert (drawn, background) == ("plain flat shapes", BACKGROUND)
+    theirs = caption_icon("heart", "Human_physiology", author="Servier").text.split(", ")
+    assert theirs[0] == TRIGGER and theirs[2] in CONTEXTS and theirs[-1] == BACKGROUND
+
+
+def test_the_trigger_is_left_to_the_lora(heart):
+    assert not [text for text in heart if "bioicons" in text]
+
+
+def test_the_fullest_is_first_and_the_bare_words_are_last(heart):
+    assert heart[0] == f"a red heart, plain flat shapes, {BACKGROUND}"
+    assert heart[1] == f"a red heart, {BACKGROUND}"
+    assert heart[-1] == "a heart" and len(set(heart)) == len(heart) == 7
+
+
+def test_a_context_says_nothing_of_what_is_drawn():
+    """The same drawing under other keys has other contexts, evenly; the same key has the same."""
+    drawn = [captions_of(BaseIcon(f"noto/{number}", ("heart",)), red()) for number in range(60)]
+    contexts = {text.split(", ")[2] for icon in drawn for text in icon if len(text.split(", ")) == 5}
+    assert len(contexts) > len(CONTEXTS) / 2
+    assert captions_of(BaseIcon("noto/7", ("heart",)), red()) == drawn[7]
+
+
+def test_other_captions_are_not_taken_from_disk(work, monkeypatch):
+    """They are kept by their version; the text encoders, whose tokenizers come from them, begin anew."""
+    stages.train_all(TINY, work, quiet=True, until="text")
+    monkeypatch.setattr(stages, "CAPTIONS_VERSION", captions.CAPTIONS_VERSION + 1)
+    monkeypatch.setattr(captions, "PREFIXES", ("mosaic style", "relief style", "engraving style"))
+    stages.train_all(TINY, work, quiet=True, until="text")
+    assert len(list(work.glob("captions-*.json"))) == 2
+    assert len(list((work / "text").iterdir())) == 2
