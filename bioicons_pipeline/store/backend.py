@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from bioicons_pipeline.store.errors import StoreError
+from bioicons_pipeline.store.errors import StoreError, explained
 from bioicons_pipeline.store.local import LocalBackend
 
 if TYPE_CHECKING:
@@ -113,3 +113,16 @@ def open_backend(root: "str | os.PathLike[str] | UPath") -> Backend:
         return OtherBackend(path)
     except (ImportError, ValueError) as error:
         raise StoreError(f"The store at {root} cannot be opened ({error}): install what it needs.") from error
+
+
+def read_whole(backend: Backend, key: str) -> bytes | None:
+    """The bytes under a key; None where there is nothing.
+
+    Raises:
+        StoreError: they cannot be read.
+    """
+    stream = backend.open(key)
+    if stream is None:
+        return None
+    with explained(f"reading {key}", backend.root), stream:
+        return stream.read()

@@ -113,3 +113,8 @@ def _problem(path: str) -> str | None:
     except UnicodeEncodeError:
         return "is not valid Unicode"
     return None
+
+
+def version_key(version_id: str) -> str:
+    """Where a version is kept."""
+    return f"versions/{version_id}.json"

@@ -1,38 +1,28 @@
 """The artifact store: the public functions over a backend.
 
-Does not belong here: bytes on disk (`backend.py`), names (`names.py`), folders for people (`checkout.py`).
+Does not belong here: bytes on disk (`backend.py`), names (`names.py`), how a ref is replaced (`refs.py`),
+folders for people (`checkout.py`).
 The order of writing is the promise to readers: blobs, their folders synced, the version, its folder
 synced, the ref. Whatever moment a process dies at, a ref leads to a version that is complete.
 """
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bioicons_pipeline.store import blobs
 from bioicons_pipeline.store import checkout as _checkout
 from bioicons_pipeline.store import prune as _prune
-from bioicons_pipeline.store.backend import Backend, open_backend
+from bioicons_pipeline.store.backend import Backend, open_backend, read_whole
 from bioicons_pipeline.store.blobs import blob_key
 from bioicons_pipeline.store.checkout import STALE_SECONDS
 from bioicons_pipeline.store.errors import StoreError, explained
-from bioicons_pipeline.store.names import ALL, check_paths, check_sha256, quote_name
+from bioicons_pipeline.store.names import ALL, check_paths, check_sha256, version_key
 from bioicons_pipeline.store.parallel import Progress, map_all, map_batches
 from bioicons_pipeline.store.prune import Pruned
-from bioicons_pipeline.store.records import (
-    BlobRef,
-    Damage,
-    DamagedRefError,
-    FileEntry,
-    Ref,
-    RefName,
-    Version,
-    ref_from_json,
-    ref_to_json,
-)
+from bioicons_pipeline.store.records import BlobRef, Damage, FileEntry, Ref, RefName, Version
+from bioicons_pipeline.store.refs import Refs
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -55,6 +45,7 @@ class Store:
     def __init__(self, root: "str | os.PathLike[str] | UPath") -> None:
         self._backend = open_backend(root)
         self.root: Path | UPath | str = self._backend.root
+        self._refs = Refs(self._backend)
         self._swept = False
 
     def __repr__(self) -> str:
@@ -103,9 +94,9 @@ class Store:
         named = dict(zip(files, map_batches(self._name, list(files.values())), strict=True))
         version = Version.of([FileEntry(path, blob.sha256, blob.size) for path, blob in named.items()])
         entries = version.files
-        key, data = _version_key(version.id), version.to_json()
+        key, data = version_key(version.id), version.to_json()
         # A version that is there, and counts as used from now on, keeps its blobs from being pruned.
-        known = self._read(key) == data and self._backend.touch(key, blobs.TOUCH_AFTER)
+        known = read_whole(self._backend, key) == data and self._backend.touch(key, blobs.TOUCH_AFTER)
         self._put_lacking(files, named, known, progress)
         if not known:
             # Every blob's folder, also of blobs that were there: another process may have put one a moment
@@ -135,7 +126,7 @@ class Store:
         Raises:
             StoreError: there is none, or its file is damaged.
         """
-        data = self._read(_version_key(check_sha256(version_id, "version id")))
+        data = read_whole(self._backend, version_key(check_sha256(version_id, "version id")))
         if data is None:
             raise StoreError(f"There is no version {version_id} in the store at {self.root}: make it again.")
         return Version.from_json(data, version_id)
@@ -220,28 +211,9 @@ class Store:
             StoreError: no such version; or the file system confuses this name with another's (case); or,
                 with `guard`, another process was quicker.
         """
-        self._backend.touch(_version_key(version_id), blobs.TOUCH_AFTER)
+        self._backend.touch(version_key(version_id), blobs.TOUCH_AFTER)
         self.version(version_id)  # a ref never leads nowhere
-        name = RefName(asset, base, partition or ALL)
-        key = _ref_key(name)
-        before = self._backend.read_tagged(key) if guard else None
-        if guard:
-            guard()
-        ref = Ref(version_id, datetime.now(UTC).isoformat(timespec="milliseconds"), dict(info or {}))
-        data = ref_to_json(name, ref)
-        with suppress(DamagedRefError):  # it is about to be replaced
-            known = self._load_ref(name)
-            if known and (known.version_id, known.info) == (version_id, ref.info):
-                return known
-            if known and known.version_id != version_id:  # its days count from now, when nothing shows it
-                self._backend.touch(_version_key(known.version_id), blobs.TOUCH_AFTER)
-        self._backend.sync(["versions"])  # whoever committed it may have died before this
-        if guard is None:
-            self._backend.write(key, [data])
-            self._backend.sync([key.rpartition("/")[0]])
-        elif not self._backend.write_if(key, data, before[1] if before else None):
-            raise StoreError(f"Another process set the ref {key} at the same moment: run this again.")
-        return ref
+        return self._refs.set(RefName(asset, base, partition or ALL), version_id, dict(info or {}), guard)
 
     def get_ref(self, asset: str, *, partition: str | None = None, base: str | None = None) -> Ref | None:
         """What `asset` shows now; None if it was never set.
@@ -249,24 +221,15 @@ class Store:
         Raises:
             StoreError: the ref file is damaged, or is that of a name in another case.
         """
-        return self._load_ref(RefName(asset, base, partition or ALL))
+        return self._refs.load(RefName(asset, base, partition or ALL))
 
     def list_refs(self, asset: str, base: str | None = None) -> dict[str, Ref]:
         """The refs of `asset` by partition (`__all__` for the one without), sorted by file name."""
-        folder = _ref_key(RefName(asset, base, ALL)).rpartition("/")[0]
-        refs = {}
-        for file_name in self._backend.list(folder):
-            key = f"{folder}/{file_name}"
-            if not file_name.endswith(".json") or (data := self._read(key)) is None:
-                continue  # not ours, or deleted since it was listed
-            name, ref = ref_from_json(data, key)
-            if _ref_key(name) == key:  # a copy that someone made by hand is no ref
-                refs[name.partition] = ref
-        return refs
+        return self._refs.listed(asset, base)
 
     def delete_ref(self, asset: str, *, partition: str | None = None, base: str | None = None) -> bool:
         """Forget what `asset` shows; its versions stay. Returns whether there was such a ref."""
-        return self._backend.delete(_ref_key(RefName(asset, base, partition or ALL)))
+        return self._refs.delete(RefName(asset, base, partition or ALL))
 
     # Care
 
@@ -343,35 +306,6 @@ class Store:
 
     def _resolve(self, version: Version | str) -> Version:
         return self.version(version) if isinstance(version, str) else version
-
-    def _read(self, key: str) -> bytes | None:
-        stream = self._backend.open(key)
-        if stream is None:
-            return None
-        with explained(f"reading {key}", self.root), stream:
-            return stream.read()
-
-    def _load_ref(self, name: RefName) -> Ref | None:
-        key = _ref_key(name)
-        data = self._read(key)
-        if data is None:
-            return None
-        found, ref = ref_from_json(data, key)
-        if found != name:
-            raise StoreError(
-                f"The ref {key} belongs to {found.partition!r} of {found.asset!r}, which this file system "
-                f"does not tell apart from {name.partition!r} of {name.asset!r}: rename one of the two."
-            )
-        return ref
-
-
-def _version_key(version_id: str) -> str:
-    return f"versions/{version_id}.json"
-
-
-def _ref_key(name: RefName) -> str:
-    parts = [name.asset, *([] if name.base is None else [name.base]), name.partition]
-    return f"refs/{'/'.join(quote_name(part) for part in parts)}.json"
 
 
 def _regular_files(folder: Path, below: str = "") -> Iterator[tuple[str, Path]]:
