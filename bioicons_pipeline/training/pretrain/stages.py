@@ -1,16 +1,14 @@
 """The stages of flux-nano in their order, each resumable.
 
-Belongs here: what each stage is given and where its checkpoints are. Does not belong here: what a stage
-does (autoencoder, text, flow) and the folder that comes out (assemble). A stage's checkpoints carry the
-identity of all that went into it, so that a changed recipe starts anew from the first stage it changes.
+Belongs here: what each stage is given. Does not belong here: what a stage does (autoencoder, text, flow), how
+one is run (runner) and the folder that comes out (assemble). A stage's checkpoints carry the identity of all
+that went into it, so that a changed recipe starts anew from the first stage it changes.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +19,11 @@ import torch
 from safetensors.torch import load, save
 
 from bioicons_pipeline.captioning.sentences import sentence_embeddings
-from bioicons_pipeline.training import checkpoint as checkpoints
 from bioicons_pipeline.training.cache import write_atomically, write_json
 from bioicons_pipeline.training.checkpoint import RunState
 from bioicons_pipeline.training.config import digest
 from bioicons_pipeline.training.data import Icon
-from bioicons_pipeline.training.device import autocast_of, make_accelerator
-from bioicons_pipeline.training.loop import Loop
+from bioicons_pipeline.training.device import autocast_of
 from bioicons_pipeline.training.pretrain.autoencoder import (
     AutoencoderLoop,
     PixelBatches,
@@ -47,6 +43,7 @@ from bioicons_pipeline.training.pretrain.flow import (
 )
 from bioicons_pipeline.training.pretrain.icons import BaseIcons, load_icons
 from bioicons_pipeline.training.pretrain.recipe import Recipe
+from bioicons_pipeline.training.pretrain.runner import Runner, has_compiler
 from bioicons_pipeline.training.pretrain.sets import SOURCES
 from bioicons_pipeline.training.pretrain.text import (
     STAGE_LENGTH,
@@ -57,7 +54,6 @@ from bioicons_pipeline.training.pretrain.text import (
     make_text_encoders,
 )
 from bioicons_pipeline.training.pretrain.tokenizers import grammar_texts, train_tokenizers
-from bioicons_pipeline.training.progress import Display
 
 
 @dataclass(frozen=True)
@@ -82,7 +78,7 @@ def train_all(recipe: Recipe, work: Path, *, quiet: bool = False, until: str | N
     Raises:
         TrainingError: the sets cannot be fetched, or a loss is not finite.
     """
-    runner = _Runner(recipe, work, quiet)
+    runner = Runner(recipe, work, quiet)
     icons = load_icons(work, recipe.size, sources=SOURCES, progress=runner.phase)
     captions = _captions(icons, work, runner)
     if until == "icons":
@@ -108,57 +104,7 @@ def train_all(recipe: Recipe, work: Path, *, quiet: bool = False, until: str | N
     )
 
 
-class _Runner:
-    """What all stages share: folder, identity so far, display, histories."""
-
-    def __init__(self, recipe: Recipe, work: Path, quiet: bool) -> None:
-        self.recipe, self.work, self.quiet = recipe, work, quiet
-        self.identities: dict[str, dict[str, Any]] = {}
-        self.histories: dict[str, RunState] = {}
-        self._display = Display(steps=1, quiet=quiet)
-
-    def phase(self, name: str, done: int, total: int) -> None:
-        self._display.phase(name, done, total)
-
-    def accelerator(self, config: Any) -> Any:
-        from accelerate.state import AcceleratorState
-
-        AcceleratorState._reset_state()  # its precision is the process's, and stages differ in theirs
-        return make_accelerator(config, bf16_on_cpu=True)
-
-    def identity(self, stage: str, config: Any, *after: str) -> dict[str, Any]:
-        """Identity of a stage: its config and the digests of the stages it builds on."""
-        found = {"stage": stage, "size": self.recipe.size, "config": config.identity()}
-        for name in after:
-            found[name] = digest(self.identities[name])
-        self.identities[stage] = found
-        return found
-
-    def folder(self, stage: str) -> Path:
-        return self.work / stage / digest(self.identities[stage])[:12]
-
-    def run(self, stage: str, loop: Loop) -> None:
-        """Train to the end, and leave the averaged weights in the model."""
-        checkpoints.sweep(loop.checkpoint_dir)
-        found = checkpoints.checkpoints(loop.checkpoint_dir)
-        if found:
-            loop.resume(found[-1])
-        with Display(steps=loop.config.steps, quiet=self.quiet) as display:
-            done = loop.state.step
-            display.note(f"{stage}: step {done} of {loop.config.steps} ({loop.checkpoint_dir})")
-            loop.on_step, loop.on_evaluation = display.step, display.evaluation
-            loop.fit()
-        if loop.mean is not None:
-            loop.set_tensors(loop.mean)
-        self.histories[stage] = loop.state
-
-
-def has_compiler() -> bool:
-    """Whether torch.compile can make programs for the CPU here: it needs a C++ compiler."""
-    return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++"))
-
-
-def _captions(icons: BaseIcons, work: Path, runner: _Runner) -> list[Icon]:
+def _captions(icons: BaseIcons, work: Path, runner: Runner) -> list[Icon]:
     """Captions of all icons, measured once."""
     named = digest([CAPTIONS_VERSION, [icon.key for icon in icons.icons]])
     file = work / f"captions-{named[:12]}.json"
@@ -169,7 +115,7 @@ def _captions(icons: BaseIcons, work: Path, runner: _Runner) -> list[Icon]:
 
 
 def _text(
-    runner: _Runner, captions: Sequence[Icon], tokenizers: tuple[Any, Any], tokenized: Tokenized
+    runner: Runner, captions: Sequence[Icon], tokenizers: tuple[Any, Any], tokenized: Tokenized
 ) -> tuple[Any, Any]:
     config = runner.recipe.text
     # without the fixed phrases, which are alike in all: the subject is what an embedding can tell
@@ -208,7 +154,7 @@ def _text(
     return clip, t5
 
 
-def _autoencoder(runner: _Runner, icons: BaseIcons) -> Any:
+def _autoencoder(runner: Runner, icons: BaseIcons) -> Any:
     config = runner.recipe.autoencoder
     vae = make_autoencoder(config)
     accelerator = runner.accelerator(config)
@@ -233,7 +179,7 @@ def _autoencoder(runner: _Runner, icons: BaseIcons) -> Any:
 
 
 @torch.inference_mode()
-def _latents(runner: _Runner, icons: BaseIcons, vae: Any) -> Latents:
+def _latents(runner: Runner, icons: BaseIcons, vae: Any) -> Latents:
     """Posterior of every icon; encoded once for each autoencoder."""
     file = runner.folder("autoencoder") / "latents.safetensors"
     if not file.is_file():
@@ -267,7 +213,7 @@ def _fixed(
 
 
 def _flow(
-    runner: _Runner,
+    runner: Runner,
     nano: Nano,
     captions: Sequence[Icon],
     icons: BaseIcons,
@@ -307,7 +253,7 @@ def _flow(
 
 
 def _guidance(
-    runner: _Runner,
+    runner: Runner,
     nano: Nano,
     captions: Sequence[Icon],
     icons: BaseIcons,
