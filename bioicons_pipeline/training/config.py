@@ -20,7 +20,7 @@ TargetPreset = Literal["attention", "attention+ff"]
 Schedule = Literal["constant", "cosine", "linear"]
 TimestepSampling = Literal["logit_normal", "uniform", "shifted"]
 Optimizer = Literal["adamw", "adamw8bit", "prodigy"]
-Quantization = Literal["none", "int8", "nf4"]
+Quantization = Literal["none", "int8", "fp8", "nf4"]
 
 NOT_IN_IDENTITY = ("checkpoint_every", "keep_checkpoints", "tensorboard", "wandb", "wandb_project", "workers")
 """Fields that change neither weights nor report, so a run may be resumed with other values of them."""
@@ -191,8 +191,9 @@ class TrainingConfig(LoopConfig):
     )
     quantize: Quantization = Field(
         default="none",
-        description="Precision of the frozen base: as it is, `int8` (torchao, half of bf16) or `nf4` "
-        "(bitsandbytes, a quarter; CUDA only).",
+        description="Precision of the frozen base: as it is; `int8` or `fp8` (torchao, half of bf16, a scale "
+        "a row; int8 is nearer, but where few weights of a row outweigh the others; they save memory with "
+        "gradient checkpointing); or `nf4` (bitsandbytes, a quarter; CUDA only).",
     )
     compile_blocks: bool = Field(
         default=False,
