@@ -36,6 +36,7 @@ ADDED_LATER = (
     "validation_seed",
     "validation_steps",
     "validation_guidance",
+    "aspect_buckets",
 )
 """Fields that the first trainer did not have. At their default they are left out of the identity: what was
 trained before is not trained again, and its checkpoints are still its own."""
@@ -132,6 +133,11 @@ class TrainingConfig(LoopConfig):
 
     resolution: int = Field(
         default=1024, ge=16, le=2048, description="Side of the training images in px; a multiple of 16."
+    )
+    aspect_buckets: bool = Field(
+        default=False,
+        description="Train wide and tall icons on wide and tall pictures of about the same area, from 1:2 to "
+        "2:1, instead of on squares; a batch holds one size. Wants pictures of 1.5 times `resolution`.",
     )
     rank: int = Field(
         default=16,
