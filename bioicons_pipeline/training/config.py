@@ -137,7 +137,7 @@ class TrainingConfig(LoopConfig):
     aspect_buckets: bool = Field(
         default=False,
         description="Train wide and tall icons on wide and tall pictures of about the same area, from 1:2 to "
-        "2:1, instead of on squares; a batch holds one size. Wants pictures of 1.5 times `resolution`.",
+        "2:1, instead of on squares; a batch holds one size. Wants a render size of 1.5 times `resolution`.",
     )
     rank: int = Field(
         default=16,
