@@ -19,6 +19,7 @@ from bioicons_pipeline.training.encoders import fill_cache
 from bioicons_pipeline.training.evaluate import FixedNoise, fixed_noise_losses
 from bioicons_pipeline.training.lora import BatchSource, plan_of
 from bioicons_pipeline_tests.training.making import commit_dataset, make_rows, write_split
+from bioicons_pipeline_tests.training.test_processes import launched
 from bioicons_pipeline_tests.training.test_resume import (
     assert_same_run,
     at_step,
@@ -329,6 +330,20 @@ def test_a_killed_run_with_buckets_goes_on_bit_by_bit(mixed_request, monkeypatch
     again = run.train(killed, quiet=True)
     assert again.resumed_from in (4, 5) and again.version_id == outcome.version_id
     assert_same_run(last_checkpoint(whole), last_checkpoint(killed))
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one_with_the_doubled_batch(mixed_request, tmp_path):
+    """Each step of both is of one size, and the losses are those of one process, within rounding."""
+    options = {"steps": 6, "eval_every": 0}
+    both, alone = (mixed_request(f"of-{size}", batch_size=size, **options) for size in (1, 2))
+    done = launched(both, tmp_path)
+    assert done.returncode == 0 and "2 process(es)" in done.stderr, done.stderr
+    run.train(alone, quiet=True)
+    ours, theirs = last_checkpoint(both).state, last_checkpoint(alone).state
+    assert ours.losses == pytest.approx(theirs.losses, abs=1e-5) and len(ours.losses) == 6
+    last = [state.evaluations[-1]["heldout"]["loss"] for state in (ours, theirs)]
+    assert last[0] == pytest.approx(last[1], abs=1e-5)
 
 
 def test_buckets_are_another_run_and_readers_change_nothing(mixed_request):
