@@ -44,6 +44,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "checkpointing": {"gradient_checkpointing": True},
         "checkpointing, compile": {"gradient_checkpointing": True, "compile_blocks": True},
         "int8, checkpointing": {"quantize": "int8", "gradient_checkpointing": True},
+        "fp8, checkpointing": {"quantize": "fp8", "gradient_checkpointing": True},
         "nf4, checkpointing": {"quantize": "nf4", "gradient_checkpointing": True},
         "nf4, checkpointing, adamw8bit": {
             "quantize": "nf4",
@@ -73,9 +74,12 @@ def build(shape: FluxShape, config: TrainingConfig, device: torch.device, dtype:
         )
     torch.set_default_dtype(torch.float32)
     model.eval().requires_grad_(False)
-    if config.quantize == "int8":
-        torchao = require("torchao.quantization", "int8", "leave these variants out")
-        torchao.quantize_(model, torchao.Int8WeightOnlyConfig())
+    if config.quantize in ("int8", "fp8"):
+        torchao = require("torchao.quantization", config.quantize, "leave these variants out")
+        weights = (
+            torchao.Int8WeightOnlyConfig if config.quantize == "int8" else torchao.Float8WeightOnlyConfig
+        )
+        torchao.quantize_(model, weights())
     elif config.quantize == "nf4":
         _four_bits(model, device, dtype)
     add_adapter(model, config)

@@ -109,7 +109,10 @@ def precision_of(pipeline: Any) -> str:
     if getattr(transformer, "is_loaded_in_4bit", False):
         return "bf16, weights nf4"
     quantizer = getattr(transformer, "hf_quantizer", None)
-    return f"{plain}, weights int8" if quantizer is not None else plain
+    if quantizer is None:
+        return plain
+    float8 = type(quantizer.quantization_config.quant_type).__name__.startswith("Float8")
+    return f"{plain}, weights {'fp8' if float8 else 'int8'}"
 
 
 def device_and_dtype() -> tuple[torch.device, torch.dtype]:

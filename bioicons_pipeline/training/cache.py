@@ -2,9 +2,9 @@
 
 Belongs here: keys, files, and filling them. Does not belong here: which of them a step needs (data).
 
-One file per entry, named by what it is: an image by (icon_id, SHA-256 of its PNG, resolution, VAE), a
-caption by (text, T5 length, text encoders). Never by position: the reference script reads latents by
-step from a pass that was shuffled differently, and trains almost every image with another's caption.
+One file per entry, named by what it is: an image by (icon_id, SHA-256 of its PNG, size, VAE), a caption
+by (text, T5 length, text encoders). Never by position: the reference script reads latents by step from a
+pass that was shuffled differently, and trains almost every image with another's caption.
 Each file repeats its key in its safetensors header and is checked against it when read, so a file
 that was moved or renamed is refused instead of trained on. Entries are written whole or not at all, so
 two runs may share a folder.
@@ -21,7 +21,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from bioicons_pipeline.training.buckets import Size, bucket_of, drawn_bounds, into_bucket
 from bioicons_pipeline.training.config import canonical_json
 from bioicons_pipeline.training.data import Icon, IconSet
 from bioicons_pipeline.training.errors import TrainingError
@@ -41,6 +42,8 @@ Progress = Callable[[int, int], None]
 
 PREPROCESSING = 1
 """Raised when the way from PNG to VAE input changes."""
+CROPPING = 1
+"""Raised when what is measured and cropped for a bucket changes."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class EncodingCache:
 
     def image_key(self, icon: Icon) -> dict[str, Any]:
         """What an image entry is of: the icon, its picture's content, and every setting of the encoding."""
-        return {
+        key = {
             "kind": "image",
             "icon_id": icon.icon_id,
             "content": icon.content,
@@ -65,6 +68,11 @@ class EncodingCache:
             "preprocessing": PREPROCESSING,
             "base": self.base,
         }
+        return key if icon.size is None else {**key, "size": list(icon.size), "cropping": CROPPING}
+
+    def bounds_key(self, icon: Icon) -> dict[str, Any]:
+        """What an entry of a drawing's bounds is of; no encoder has a part in it."""
+        return {"kind": "bounds", "icon_id": icon.icon_id, "content": icon.content, "cropping": CROPPING}
 
     def text_key(self, caption: str) -> dict[str, Any]:
         """What a caption entry is of: the text, the padded length and the base's text encoders."""
@@ -81,7 +89,7 @@ class EncodingCache:
     # --- reading ---
 
     def load_image(self, icon: Icon) -> tuple[Tensor, Tensor]:
-        """Mean and std of the posterior, unscaled; each (16, resolution/8, resolution/8) fp32."""
+        """Mean and std of the posterior, unscaled; each (16, height/8, width/8) fp32."""
         entry = self._load(self.image_key(icon))
         return entry["mean"], entry["std"]
 
@@ -143,7 +151,7 @@ class EncodingCache:
         """
         device = next(vae.parameters()).device
         for done, (icon, png) in enumerate(icon_set.pictures(wanted), start=1):
-            pixels = decode_png(png, self.resolution, icon.icon_id).to(device)
+            pixels = decode_png(png, self.resolution, icon.icon_id, icon.size).to(device)
             with torch.inference_mode(), torch.autocast(device.type, enabled=False):
                 posterior = vae.encode(pixels[None]).latent_dist
             entry = {"mean": posterior.mean[0], "std": posterior.std[0]}
@@ -154,6 +162,25 @@ class EncodingCache:
             self._save(self.image_key(icon), entry)
             if progress:
                 progress(done, len(wanted))
+
+    def in_buckets(self, icon_set: IconSet, progress: Progress | None = None) -> IconSet:
+        """The set with every icon's bucket; each picture is measured once and its bounds remembered.
+
+        Raises:
+            TrainingError: a picture cannot be decoded.
+        """
+        wanted = {icon.icon_id for icon in icon_set.icons if not self._has(self.bounds_key(icon))}
+        for done, (icon, png) in enumerate(icon_set.pictures(wanted), start=1):
+            found = drawn_bounds(open_png(png, icon.icon_id)) or (0, 0, 0, 0)
+            self._save(self.bounds_key(icon), {"bounds": torch.tensor(found)})
+            if progress:
+                progress(done, len(wanted))
+        sized = []
+        for icon in icon_set.icons:
+            left, top, right, bottom = self._load(self.bounds_key(icon))["bounds"].tolist()
+            bounds = (left, top, right, bottom) if right > left else None
+            sized.append(replace(icon, size=bucket_of(bounds, self.resolution)))
+        return replace(icon_set, icons=tuple(sized))
 
     def fill_texts(
         self,
@@ -173,8 +200,27 @@ class EncodingCache:
         write_atomically(self.path(key), save(plain, metadata={"key": canonical_json(key)}))
 
 
-def decode_png(png: bytes, resolution: int, icon_id: str) -> Tensor:
-    """PNG → (3, resolution, resolution) fp32 in [-1, 1]; transparency on white; resized where it differs.
+def decode_png(png: bytes, resolution: int, icon_id: str, size: Size | None = None) -> Tensor:
+    """PNG → (3, height, width) fp32 in [-1, 1]; transparency on white; resized where it differs.
+
+    size: (height, width) of a bucket, into which the drawing is cropped; None: the whole, as the square of
+    `resolution`.
+
+    Raises:
+        TrainingError: the bytes are no picture.
+    """
+    picture = open_png(png, icon_id)
+    if size is not None:
+        picture = into_bucket(picture, size)
+    elif picture.size != (resolution, resolution):
+        picture = picture.resize((resolution, resolution), Image.Resampling.LANCZOS)
+    pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
+    pixels = pixels.reshape(picture.height, picture.width, 3).permute(2, 0, 1)
+    return pixels.to(torch.float32) / 127.5 - 1.0
+
+
+def open_png(png: bytes, icon_id: str) -> Image.Image:
+    """PNG → RGB picture, transparency on white.
 
     Raises:
         TrainingError: the bytes are no picture.
@@ -189,11 +235,7 @@ def decode_png(png: bytes, resolution: int, icon_id: str) -> Tensor:
     if picture.mode == "RGBA":
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture).convert("RGB")
-    if picture.size != (resolution, resolution):
-        picture = picture.resize((resolution, resolution), Image.Resampling.LANCZOS)
-    pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
-    pixels = pixels.reshape(resolution, resolution, 3).permute(2, 0, 1)
-    return pixels.to(torch.float32) / 127.5 - 1.0
+    return picture
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -20,7 +20,7 @@ TargetPreset = Literal["attention", "attention+ff"]
 Schedule = Literal["constant", "cosine", "linear"]
 TimestepSampling = Literal["logit_normal", "uniform", "shifted"]
 Optimizer = Literal["adamw", "adamw8bit", "prodigy"]
-Quantization = Literal["none", "int8", "nf4"]
+Quantization = Literal["none", "int8", "fp8", "nf4"]
 
 NOT_IN_IDENTITY = ("checkpoint_every", "keep_checkpoints", "tensorboard", "wandb", "wandb_project", "workers")
 """Fields that change neither weights nor report, so a run may be resumed with other values of them."""
@@ -36,6 +36,7 @@ ADDED_LATER = (
     "validation_seed",
     "validation_steps",
     "validation_guidance",
+    "aspect_buckets",
 )
 """Fields that the first trainer did not have. At their default they are left out of the identity: what was
 trained before is not trained again, and its checkpoints are still its own."""
@@ -133,6 +134,11 @@ class TrainingConfig(LoopConfig):
     resolution: int = Field(
         default=1024, ge=16, le=2048, description="Side of the training images in px; a multiple of 16."
     )
+    aspect_buckets: bool = Field(
+        default=False,
+        description="Train wide and tall icons on wide and tall pictures of about the same area, from 1:2 to "
+        "2:1, instead of on squares; a batch holds one size. Wants a render size of 1.5 times `resolution`.",
+    )
     rank: int = Field(
         default=16,
         ge=1,
@@ -191,8 +197,9 @@ class TrainingConfig(LoopConfig):
     )
     quantize: Quantization = Field(
         default="none",
-        description="Precision of the frozen base: as it is, `int8` (torchao, half of bf16) or `nf4` "
-        "(bitsandbytes, a quarter; CUDA only).",
+        description="Precision of the frozen base: as it is; `int8` or `fp8` (torchao, half of bf16, a scale "
+        "a row; int8 is nearer, but where few weights of a row outweigh the others; they save memory with "
+        "gradient checkpointing); or `nf4` (bitsandbytes, a quarter; CUDA only).",
     )
     compile_blocks: bool = Field(
         default=False,

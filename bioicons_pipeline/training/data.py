@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from bioicons_pipeline.training.buckets import Size
 from bioicons_pipeline.training.errors import TrainingError
 
 WEIGHTS_FILE = "sampling_weights.csv"
@@ -32,6 +33,8 @@ class Icon:
     """SHA-256 of the PNG bytes, hex."""
     captions: tuple[str, ...]
     weight: float = 1.0
+    size: Size | None = None
+    """(height, width) in px of the bucket that it is trained in; None: the square."""
 
 
 @dataclass(frozen=True)
@@ -160,21 +163,22 @@ class SamplePlan:
             if np.ptp(weights) == 0:
                 members = np.arange(len(weights))
             else:
-                edges = np.cumsum(weights / weights.sum()) * len(weights)
-                # the sum of shares may fall short of N by a rounding; trailing zero weights stay undrawn
-                edges[np.flatnonzero(weights)[-1] :] = len(weights)
-                members = np.searchsorted(edges, np.arange(len(weights)) + random.random(), side="right")
+                members = _resampled(weights, len(weights), random)
             self._cached = (epoch, random.permutation(members))
         return self._cached[1]
 
-    def __getitem__(self, index: int) -> Sample:
+    def icon_at(self, index: int) -> Icon:
+        """The icon of sample `index`."""
         epoch, position = divmod(index, len(self.icons))
-        icon = self.icons[int(self.order(epoch)[position])]
+        return self.icons[int(self.order(epoch)[position])]
+
+    def __getitem__(self, index: int) -> Sample:
+        icon = self.icon_at(index)
         random = np.random.default_rng([self.seed, 1, index])
         dropped = random.random() < self.caption_dropout
         variant = int(random.integers(len(icon.captions))) if self.variants else 0
         caption = "" if dropped else icon.captions[variant]
-        return Sample(index, epoch, icon, caption, int(random.integers(2**62)))
+        return Sample(index, index // len(self.icons), icon, caption, int(random.integers(2**62)))
 
     def captions(self) -> list[str]:
         """Every distinct caption that any sample may have, sorted."""
@@ -182,6 +186,66 @@ class SamplePlan:
             text for icon in self.icons for text in (icon.captions if self.variants else icon.captions[:1])
         }
         return sorted(texts | ({""} if self.caption_dropout else set()))
+
+
+class BucketPlan(SamplePlan):
+    """A plan of icons of several sizes: `group` samples in a row, counted from 0, are of one size.
+
+    Sizes come as often as their icons weigh together, by systematic resampling over an epoch's groups or 20;
+    the icons of one size come in an order of their own that goes on from group to group. So the share of each
+    icon over many epochs is that of its weight, and a size of few icons fills a group with repetitions.
+    Where all icons are of one size, the plan is that of `SamplePlan`.
+    """
+
+    def __init__(
+        self,
+        icons: Sequence[Icon],
+        *,
+        group: int,
+        seed: int,
+        caption_dropout: float = 0.0,
+        variants: bool = True,
+    ) -> None:
+        super().__init__(icons, seed=seed, caption_dropout=caption_dropout, variants=variants)
+        members: dict[Size, list[Icon]] = {}
+        for icon in self.icons:
+            members.setdefault(icon.size or (0, 0), []).append(icon)
+        weights = {size: sum(icon.weight for icon in found) for size, found in members.items()}
+        drawn = sorted(size for size, weight in weights.items() if weight > 0)
+        self.group = group
+        self.groups = max(20, round(len(self.icons) / group))  # few would be drawn by chance alone
+        self._weights = np.array([weights[size] for size in drawn])
+        self._plans = [SamplePlan(members[size], seed=seed) for size in drawn]
+        self._before = [np.zeros(len(drawn), dtype=np.int64)]
+        self._round: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
+
+    def sizes(self, number: int) -> np.ndarray:
+        """Which of the sizes each group of round `number` is of, (groups,) int64."""
+        if self._round[0] != number:
+            random = np.random.default_rng([self.seed, 2, number])
+            members = _resampled(self._weights, self.groups, random)
+            self._round = (number, random.permutation(members))
+        return self._round[1]
+
+    def icon_at(self, index: int) -> Icon:
+        """The icon of sample `index`."""
+        position, slot = divmod(index, self.group)
+        number, position = divmod(position, self.groups)
+        while len(self._before) <= number:  # groups of each size before a round: only counted once
+            counted = np.bincount(self.sizes(len(self._before) - 1), minlength=len(self._plans))
+            self._before.append(self._before[-1] + counted)
+        sizes = self.sizes(number)
+        size = int(sizes[position])
+        before = int(self._before[number][size] + np.count_nonzero(sizes[:position] == size))
+        return self._plans[size].icon_at(before * self.group + slot)
+
+
+def _resampled(weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    """`count` positions into `weights`, ascending, each as often as its share, rounded up or down."""
+    edges = np.cumsum(weights / weights.sum()) * count
+    # the sum of shares may fall short of the count by a rounding; trailing zero weights stay undrawn
+    edges[np.flatnonzero(weights)[-1] :] = count
+    return np.searchsorted(edges, np.arange(count) + random.random(), side="right")
 
 
 def micro_batch(step: int, micro: int, rank: int, *, batch: int, accumulation: int, processes: int) -> range:

@@ -115,17 +115,18 @@ def load_transformer(base: BaseModel, dtype: torch.dtype, quantize: Quantization
 
 
 def quantization(kind: Quantization, dtype: torch.dtype) -> Any:
-    """What diffusers is told, for `int8` (weights alone, a scale per row) or `nf4` (QLoRA's 4-bit type with
-    quantized scales, https://arxiv.org/abs/2305.14314).
+    """What diffusers is told, for `int8` or `fp8` (float8_e4m3; both weights alone, a scale per row) or `nf4`
+    (QLoRA's 4-bit type with quantized scales, https://arxiv.org/abs/2305.14314).
 
     Raises:
         TrainingError: the library that does it is not installed.
     """
     from diffusers import BitsAndBytesConfig, TorchAoConfig
 
-    if kind == "int8":
-        torchao = require("torchao.quantization", "quantize int8", "set quantize to none")
-        return TorchAoConfig(torchao.Int8WeightOnlyConfig())
+    if kind in ("int8", "fp8"):
+        torchao = require("torchao.quantization", f"quantize {kind}", "set quantize to none")
+        weights = torchao.Int8WeightOnlyConfig if kind == "int8" else torchao.Float8WeightOnlyConfig
+        return TorchAoConfig(weights())
     require("bitsandbytes", "quantize nf4", "set quantize to int8")
     return BitsAndBytesConfig(
         load_in_4bit=True,

@@ -8,7 +8,7 @@ sigmas differ; this one can, down to small changes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -77,9 +77,10 @@ def fixed_noise_losses(
         NonFiniteError: a loss is not finite.
     """
     pairs = [(icon, index) for index in range(len(fixed.sigmas)) for icon in fixed.icons]
-    losses: list[float] = []
-    for start in range(0, len(pairs), batch_size):
-        part = pairs[start : start + batch_size]
+    losses = [0.0] * len(pairs)
+    done = 0
+    for positions in _of_one_size([icon for icon, _ in pairs], batch_size):
+        part = [pairs[position] for position in positions]
         means = [cache.load_image(icon)[0] for icon, _ in part]
         noise = [
             fixed.noise(icon, index, mean.shape) for (icon, index), mean in zip(part, means, strict=True)
@@ -98,8 +99,20 @@ def fixed_noise_losses(
             raise NonFiniteError(
                 "evaluation loss", step, [i.icon_id for i, _ in bad], [fixed.sigmas[s] for _, s in bad]
             )
-        losses += values
+        for position, value in zip(positions, values, strict=True):
+            losses[position] = value
+        done += len(part)
         if progress:
-            progress(len(losses), len(pairs))
+            progress(done, len(pairs))
     count = len(fixed.icons)
     return [losses[i * count : (i + 1) * count] for i in range(len(fixed.sigmas))]
+
+
+def _of_one_size(icons: Sequence[Icon], most: int) -> Iterator[list[int]]:
+    """Positions of at most `most` icons of one size each; in order, where all are of one."""
+    by_size: dict[Any, list[int]] = {}
+    for position, icon in enumerate(icons):
+        by_size.setdefault(icon.size, []).append(position)
+    for positions in by_size.values():
+        for start in range(0, len(positions), most):
+            yield positions[start : start + most]

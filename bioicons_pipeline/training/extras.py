@@ -60,8 +60,8 @@ def check_extras(config: TrainingConfig, device: str) -> None:
         missing("prodigyopt", "optimizer prodigy", "set optimizer to adamw", "prodigy")
     if config.wandb != "off":
         missing("wandb", f"wandb {config.wandb}", "set wandb to off", "wandb")
-    if config.quantize == "int8":
-        missing("torchao", "quantize int8", "set quantize to none")
+    if config.quantize in ("int8", "fp8"):
+        missing("torchao", f"quantize {config.quantize}", "set quantize to none")
     if config.quantize == "nf4":
         if device != "cuda":
             raise TrainingError(

@@ -6,7 +6,7 @@ here: steps and checkpoints (loop), the objective itself (objective).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from bioicons_pipeline.training.adapter import adapter_tensors, set_adapter_tensors, trainable
+from bioicons_pipeline.training.buckets import Size
 from bioicons_pipeline.training.cache import EncodingCache
 from bioicons_pipeline.training.config import TrainingConfig
-from bioicons_pipeline.training.data import SamplePlan, micro_batch
+from bioicons_pipeline.training.data import BucketPlan, Icon, SamplePlan, micro_batch
 from bioicons_pipeline.training.evaluate import FixedNoise, fixed_noise_loss
 from bioicons_pipeline.training.loop import Loop
 from bioicons_pipeline.training.objective import (
@@ -39,11 +40,25 @@ class Batch:
     text: Conditioning
 
 
+def plan_of(icons: Sequence[Icon], config: TrainingConfig, processes: int = 1) -> SamplePlan:
+    """The plan that `config` asks for. With buckets all processes take the same size in a forward pass, so
+    that none waits for one with a larger picture."""
+    options: dict[str, Any] = {
+        "seed": config.seed,
+        "caption_dropout": config.caption_dropout,
+        "variants": config.caption_variants,
+    }
+    if config.aspect_buckets:
+        return BucketPlan(icons, group=config.batch_size * processes, **options)
+    return SamplePlan(icons, **options)
+
+
 class BatchSource(torch.utils.data.Dataset[Batch]):
     """Batch number i of this process, counted over the whole run; a pure function of i.
 
     Every sample has a generator of its own, so its noise depends neither on its neighbours in the batch,
-    nor on how many processes there are, nor on whether a worker made it.
+    nor on how many processes there are, nor on whether a worker made it. All of a batch are of one size,
+    which is the plan's business; `mu` is that of the square, `bucket_mu` that of each other size.
     """
 
     def __init__(
@@ -54,10 +69,12 @@ class BatchSource(torch.utils.data.Dataset[Batch]):
         *,
         scaling: tuple[float, float],
         mu: float,
+        bucket_mu: Mapping[Size, float] | None = None,
         rank: int = 0,
         processes: int = 1,
     ) -> None:
         self.plan, self.cache, self.config = plan, cache, config
+        self.bucket_mu = bucket_mu or {}
         self.scaling, self.mu, self.rank, self.processes = scaling, mu, rank, processes
 
     def __getitem__(self, number: int) -> Batch:
@@ -84,7 +101,7 @@ class BatchSource(torch.utils.data.Dataset[Batch]):
                     self.config.timestep_sampling,
                     logit_mean=self.config.logit_mean,
                     logit_std=self.config.logit_std,
-                    mu=self.mu,
+                    mu=self.mu if sample.icon.size is None else self.bucket_mu[sample.icon.size],
                 )
             )
         captions = tuple(sample.caption for sample in samples)

@@ -20,7 +20,7 @@ from bioicons_pipeline.training.presets import PRESETS
 from bioicons_pipeline.training.shape import FluxShape
 
 GIB = 2**30
-WEIGHT_BYTES = {"int8": 1.0, "nf4": 0.5 + 1 / 64 + 4 / (64 * 256)}
+WEIGHT_BYTES = {"int8": 1.0, "fp8": 1.0, "nf4": 0.5 + 1 / 64 + 4 / (64 * 256)}
 """Bytes of a quantized weight with its scales: a row each, or, in NF4, one of 8 bits a block of 64 and one of
 32 bits for 256 of them."""
 _RUNTIME = {"cuda": 1.0 * GIB, "cpu": 0.7 * GIB}
@@ -122,11 +122,14 @@ def estimate(
     word = 2 if half else 4
     moments = {"adamw8bit": 2, "prodigy": 16}.get(config.optimizer, 8)
     a_parameter = 4 + 4 + moments + (4 if config.ema_decay else 0)  # weight, gradient, moments, running mean
+    kept = _ALLOCATOR * shape.kept_bytes(config, checkpointing=checkpointing, bf16=bf16)
+    if config.quantize in ("int8", "fp8"):
+        kept += word * shape.restored_weights(checkpointing=checkpointing)
     vae = 4 * pieces.vae + _VAE_LIVE * pieces.vae_width * config.resolution**2 * 4
     return Estimate(
         base=int(shape.parameters() * WEIGHT_BYTES.get(config.quantize, word)),
         adapter=shape.adapter_parameters(config) * a_parameter,
-        activations=int(_ALLOCATOR * shape.kept_bytes(config, checkpointing=checkpointing, bf16=bf16)),
+        activations=int(kept),
         encoding_images=vae + runtime,
         encoding_captions=word * pieces.text + runtime,
         validation=vae if config.validation_every else 0,
@@ -200,7 +203,7 @@ def _ways(config: TrainingConfig, device: str) -> list[dict[str, Any]]:
     )
     small: dict[str, Any] = {"resolution": 512} if config.resolution > 512 else {}
     ways = [saving, single, saving | single]
-    finer = {"none": ["int8", "nf4"], "int8": ["nf4"], "nf4": []}[config.quantize]
+    finer = {"none": ["int8", "nf4"], "int8": ["nf4"], "fp8": ["nf4"], "nf4": []}[config.quantize]
     for kind in [] if config.dora else finer:
         if kind == "int8" or device == "cuda":
             ways.append(saving | single | {"quantize": kind})

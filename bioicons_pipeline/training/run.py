@@ -17,9 +17,10 @@ from bioicons_pipeline.store.parallel import Progress
 from bioicons_pipeline.training import checkpoint as checkpoints
 from bioicons_pipeline.training.adapter import add_adapter
 from bioicons_pipeline.training.base_models import BaseModel, check_base, resolve_base
+from bioicons_pipeline.training.buckets import bucket_sizes
 from bioicons_pipeline.training.cache import EncodingCache, write_atomically, write_json
 from bioicons_pipeline.training.config import TRAINER_VERSION, TrainingConfig, digest
-from bioicons_pipeline.training.data import WEIGHTS_FILE, IconSet, SamplePlan, open_dataset
+from bioicons_pipeline.training.data import WEIGHTS_FILE, IconSet, open_dataset
 from bioicons_pipeline.training.device import autocast_of, machine_of, make_accelerator
 from bioicons_pipeline.training.encoders import (
     fill_cache,
@@ -31,7 +32,7 @@ from bioicons_pipeline.training.evaluate import FixedNoise
 from bioicons_pipeline.training.extras import check_extras
 from bioicons_pipeline.training.files import VALIDATION_FOLDER
 from bioicons_pipeline.training.guards import enough_memory, only_one
-from bioicons_pipeline.training.lora import BatchSource, Trainer
+from bioicons_pipeline.training.lora import BatchSource, Trainer, plan_of
 from bioicons_pipeline.training.memory import pieces_of, settle
 from bioicons_pipeline.training.notice import Notice
 from bioicons_pipeline.training.objective import resolution_shift
@@ -144,19 +145,18 @@ def prepare(
     config, device = request.config, accelerator.device
     half = device.type == "cuda" and accelerator.mixed_precision == "bf16"
     dtype = torch.bfloat16 if half else torch.float32
-    plan = SamplePlan(
-        train_set.icons,
-        seed=config.seed,
-        caption_dropout=config.caption_dropout,
-        variants=config.caption_variants,
+    cache = EncodingCache(
+        request_cache(request), f"{base.fingerprint}/{dtype}", config.resolution, config.t5_length
     )
+    if config.aspect_buckets:
+        with accelerator.main_process_first():
+            measured = display.phase_of("shapes")
+            train_set, heldout = (cache.in_buckets(each, measured) for each in (train_set, heldout))
+    plan = plan_of(train_set.icons, config, accelerator.num_processes)
     fixed = {
         "train": FixedNoise.choose(train_set, config.eval_icons, config.eval_sigmas, config.seed),
         "heldout": FixedNoise.choose(heldout, config.eval_icons, config.eval_sigmas, config.seed),
     }
-    cache = EncodingCache(
-        request_cache(request), f"{base.fingerprint}/{dtype}", config.resolution, config.t5_length
-    )
     captions = {
         *plan.captions(),
         *(icon.captions[0] for split in fixed.values() for icon in split.icons),
@@ -186,13 +186,17 @@ def prepare(
         if config.compile_blocks:
             transformer.compile_repeated_blocks()
         model = accelerator.prepare(transformer) if accelerator.num_processes > 1 else transformer
-    tokens = (config.resolution // 16) ** 2
+    shift = scheduler_config(base)
     source = BatchSource(
         plan,
         cache,
         config,
         scaling=latent_scaling(base),
-        mu=resolution_shift(tokens, scheduler_config(base)),
+        mu=resolution_shift((config.resolution // 16) ** 2, shift),
+        bucket_mu={
+            (height, width): resolution_shift(height * width // 256, shift)
+            for height, width in bucket_sizes(config.resolution)
+        },
         rank=accelerator.process_index,
         processes=accelerator.num_processes,
     )

@@ -105,6 +105,17 @@ class FluxShape:
         inputs = (2 if bf16 else 4) * (self.layers + self.single_layers)  # each block's, and one block whole
         return int(rows * (inputs + max(double, single)))
 
+    def restored_weights(self, *, checkpointing: bool) -> int:
+        """Weights that torchao's 8-bit linear layers leave dequantized for the backward pass: autograd keeps
+        the operand of the product, where the input needs a gradient. Those of the blocks, without the
+        modulations; with checkpointing of the one block that is computed again. So 8 bits
+        save memory only with checkpointing.
+        """
+        double, single = 24 * self.width**2, 12 * self.width**2
+        if checkpointing:
+            return max(double if self.layers else 0, single if self.single_layers else 0)
+        return self.layers * double + self.single_layers * single
+
     def step_flops(self, config: TrainingConfig, *, checkpointing: bool) -> float:
         """Operations of one forward and backward pass of `batch_size` samples, adapter included.
 

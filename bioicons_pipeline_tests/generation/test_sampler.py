@@ -84,10 +84,11 @@ def test_a_model_is_put_where_it_is_to_be(offload, where):
     assert model.where == [where]
 
 
-def test_an_int8_base_draws_nearly_the_same(pipeline, tmp_path):
+@pytest.mark.parametrize("kind", ["int8", "fp8"])
+def test_a_base_of_8_bits_draws_nearly_the_same(pipeline, tmp_path, kind):
     base = resolve_base("flux-tiny", tmp_path)
-    held = assemble(base, torch.float32, "int8")
+    held = assemble(base, torch.float32, kind)
     plain, coarse = (sample(each, ["a cell"], [5], SETTINGS) for each in (pipeline, held))
-    assert precision_of(pipeline) == "fp32" and precision_of(held) == "fp32, weights int8"
+    assert precision_of(pipeline) == "fp32" and precision_of(held) == f"fp32, weights {kind}"
     difference = np.abs(pixels(plain)[0] - pixels(coarse)[0])
     assert 0 < difference.mean() < 3  # quantized, and of the same picture

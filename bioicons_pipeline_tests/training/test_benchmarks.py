@@ -34,7 +34,10 @@ def test_a_step_of_the_scaled_down_flux_dev():
     assert text.count("\n") == 3 and "not run: CUDA out of memory" in text
 
 
-@pytest.mark.parametrize("name", ["512 px, int8, checkpointing", "512 px, nf4, checkpointing, adamw8bit"])
+@pytest.mark.parametrize(
+    "name",
+    ["512 px, int8, checkpointing", "512 px, fp8, checkpointing", "512 px, nf4, checkpointing, adamw8bit"],
+)
 def test_a_step_on_a_quantized_scaled_down_flux_dev(name):
     flux = load("flux_dev_gpu")
     assert flux.measure(flux.VARIANTS[name], small=True, steps=1, warmup=1)["ms"] > 0

@@ -108,6 +108,7 @@ CHANGED = {
     "validation_seed": 1,
     "validation_steps": 4,
     "validation_guidance": 1.0,
+    "aspect_buckets": True,
 }
 
 

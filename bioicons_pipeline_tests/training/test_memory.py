@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torchao.quantization import quantize_
 
 from bioicons_pipeline.training import memory
 from bioicons_pipeline.training.adapter import add_adapter, trainable
 from bioicons_pipeline.training.config import TrainingConfig
+from bioicons_pipeline.training.encoders import quantization
 from bioicons_pipeline.training.errors import TrainingError
 from bioicons_pipeline.training.memory import FLUX_DEV, GIB, Machine, settle
 from bioicons_pipeline.training.objective import Conditioning, predict_velocity
@@ -89,9 +91,12 @@ def test_operations_of_a_step_are_the_issues_figures():
 
 def kept_bytes(spec: TinySpec, config: TrainingConfig) -> int:
     """Bytes of distinct storages that a real forward pass in fp32 keeps for backward, parameters left out."""
-    transformer = make_tiny_pipeline(spec).transformer
+    transformer = make_tiny_pipeline(spec).transformer.requires_grad_(False)
+    if config.quantize != "none":
+        quantize_(transformer, quantization(config.quantize, torch.float32).quant_type)
     add_adapter(transformer, config)
-    own = {value.untyped_storage().data_ptr() for value in transformer.parameters()}
+    whole = [value for value in transformer.parameters() if not hasattr(value, "qdata")]
+    own = {value.untyped_storage().data_ptr() for value in whole}
     seen: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor):
@@ -120,6 +125,38 @@ def test_activations_are_those_that_a_forward_pass_keeps(targets):
         ).kept_bytes(config, checkpointing=False, bf16=False)
         # small heads and few tokens: softmax sums and norms weigh more here than at full size
         assert measured == pytest.approx(formula, rel=0.12)
+
+
+@pytest.mark.parametrize("kind", ["int8", "fp8"])
+def test_8_bits_leave_the_weights_of_a_block_dequantized(kind):
+    """What one more block keeps beyond its activations; of FLUX.1-dev, all blocks and the largest one."""
+    config = preset("tiny", resolution=32, t5_length=16, rank=2)
+    coarse = config.model_copy(update={"quantize": kind})
+    for more in ({"layers": 3}, {"single_layers": 4}):
+        grown = replace(SPEC, **more)
+        weights = shape_of(grown).restored_weights(checkpointing=False)
+        weights -= shape_of(SPEC).restored_weights(checkpointing=False)
+        beyond = [kept_bytes(spec, coarse) - kept_bytes(spec, config) for spec in (SPEC, grown)]
+        assert beyond[1] - beyond[0] == pytest.approx(4 * weights, rel=0.02)
+    shape = FluxShape()
+    assert 2 * shape.restored_weights(checkpointing=False) / GIB == pytest.approx(16.0, abs=0.1)
+    assert 2 * shape.restored_weights(checkpointing=True) / GIB < 0.5
+
+
+def test_8_bits_need_less_than_16_and_more_than_4():
+    needed = {
+        kind: gpu(999).estimate(FLUX_DEV, TrainingConfig(quantize=kind, gradient_checkpointing=True))
+        for kind in ("none", "int8", "fp8", "nf4")
+    }
+    assert needed["nf4"].training < needed["fp8"].training < 0.65 * needed["none"].training
+    assert needed["fp8"] == needed["int8"]
+    # without checkpointing the dequantized weights take more than the 8 bits save
+    plain, coarse = (
+        gpu(999).estimate(FLUX_DEV, TrainingConfig(quantize=kind, gradient_checkpointing=False)).training
+        for kind in ("none", "fp8")
+    )
+    assert plain < coarse
+    assert settle(FLUX_DEV, TrainingConfig(quantize="fp8"), gpu(48))[0].gradient_checkpointing is True
 
 
 def test_checkpointing_keeps_a_fraction():
@@ -174,6 +211,7 @@ def test_checkpointing_is_off_where_memory_allows_and_on_where_not():
         ),
         ({}, 23, "set quantize to int8, or choose the preset gpu-24gb"),
         ({}, 11.5, "set quantize to nf4, or choose the preset gpu-12gb"),
+        ({"quantize": "fp8"}, 11.5, "set quantize to nf4, or choose the preset gpu-12gb"),
         ({"batch_size": 8}, 30, "set batch_size to 1 and accumulation to 8, or choose the preset gpu-24gb"),
         ({"dora": True}, 23, "choose the preset gpu-24gb"),
         ({}, 4, "use a smaller base, or a machine with more memory"),

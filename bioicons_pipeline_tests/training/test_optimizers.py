@@ -76,6 +76,7 @@ def test_eight_bit_moments_take_a_quarter_and_end_near():
         ({"optimizer": "prodigy", "learning_rate": 1}, "cpu", r"needs prodigyopt.*\[prodigy\].*to adamw"),
         ({"wandb": "offline"}, "cpu", r"needs wandb.*\[wandb\].*set wandb to off"),
         ({"quantize": "int8"}, "cpu", r"needs torchao, which is not installed.*or set quantize to none"),
+        ({"quantize": "fp8"}, "cpu", r"fp8 needs torchao, which is not installed.*or set quantize to none"),
         ({"quantize": "nf4"}, "cuda", r"needs bitsandbytes.*or set quantize to int8"),
         ({"quantize": "nf4"}, "cpu", r"nf4 needs a CUDA GPU, and this training runs on cpu"),
     ],

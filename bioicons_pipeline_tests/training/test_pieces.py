@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load
 
+from bioicons_pipeline.store import Store
 from bioicons_pipeline.training import encoders, run, validation
 from bioicons_pipeline.training.adapter import add_adapter, trainable
 from bioicons_pipeline.training.errors import TrainingError
+from bioicons_pipeline.training.files import WEIGHTS_NAME
 from bioicons_pipeline.training.presets import preset
 
 
@@ -150,14 +153,32 @@ def test_an_int8_base_is_half_of_bf16_and_trains(mini_base):
     assert_near(quantized, encoders.load_transformer(mini_base, torch.float32), 0.05)
 
 
+def test_an_fp8_base_is_half_of_bf16_and_trains(mini_base):
+    """Linear weights alone: biases, norms and the adapter stay as they are."""
+    quantized = encoders.load_transformer(mini_base, torch.float32, "fp8")
+    weight = quantized.transformer_blocks[0].attn.to_q.weight
+    assert type(weight).__name__ == "Float8Tensor" and weight.qdata.dtype == torch.float8_e4m3fn
+    assert weight.scale.shape == (weight.shape[0], 1)
+    plain = [value for value in quantized.parameters() if not hasattr(value, "qdata")]
+    assert plain and all(value.dtype == torch.float32 for value in plain)
+    assert_near(quantized, encoders.load_transformer(mini_base, torch.float32), 0.1)
+    assert all(value.dtype == torch.float32 for value in trainable(quantized).values())
+
+
 @pytest.mark.slow
-def test_a_whole_run_on_an_int8_base(make_request):
+@pytest.mark.parametrize("kind", ["int8", "fp8"])
+def test_a_whole_run_on_a_base_of_8_bits(make_request, kind):
     """Trained, evaluated, exported, and the adapter is fp32 all the same."""
-    outcome = run.train(make_request(quantize="int8"), quiet=True)
+    request = make_request(quantize=kind)
+    outcome = run.train(request, quiet=True)
     plain = run.train(make_request(), quiet=True)
     assert outcome.version_id != plain.version_id
     assert outcome.heldout_loss_before == pytest.approx(plain.heldout_loss_before, rel=0.05)
     assert outcome.heldout_loss_before != plain.heldout_loss_before
+    store = Store(request.store_root)
+    written = load(store.read(store.version(outcome.version_id), WEIGHTS_NAME))
+    assert sum(value.numel() for value in written.values()) == outcome.trainable_parameters
+    assert all(value.dtype == torch.float32 and value.isfinite().all() for value in written.values())
 
 
 def test_an_nf4_base_trains(mini_base):
