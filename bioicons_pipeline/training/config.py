@@ -22,8 +22,17 @@ TimestepSampling = Literal["logit_normal", "uniform", "shifted"]
 Optimizer = Literal["adamw", "adamw8bit", "prodigy"]
 Quantization = Literal["none", "int8", "fp8", "nf4"]
 
-NOT_IN_IDENTITY = ("checkpoint_every", "keep_checkpoints", "tensorboard", "wandb", "wandb_project", "workers")
-"""Fields that change neither weights nor report, so a run may be resumed with other values of them."""
+NOT_IN_IDENTITY = (
+    "checkpoint_every",
+    "keep_checkpoints",
+    "shard_base",
+    "tensorboard",
+    "wandb",
+    "wandb_project",
+    "workers",
+)
+"""Fields that change neither weights nor report (`shard_base`: beyond rounding), so a run may be resumed with
+other values of them."""
 
 ADDED_LATER = (
     "optimizer",
@@ -201,6 +210,11 @@ class TrainingConfig(LoopConfig):
         "a row; int8 is nearer, but where few weights of a row outweigh the others; they save memory with "
         "gradient checkpointing); or `nf4` (bitsandbytes, a quarter; CUDA only).",
     )
+    shard_base: bool = Field(
+        default=False,
+        description="With several processes: each holds a share of the frozen base, and a block is gathered "
+        "when its turn comes (FSDP), for a base that does not fit one card. Slower steps.",
+    )
     compile_blocks: bool = Field(
         default=False,
         description="torch.compile the repeated blocks: faster steps after a minute or more at the start.",
@@ -247,6 +261,18 @@ class TrainingConfig(LoopConfig):
     def _dora_of_whole_weights(self) -> TrainingConfig:
         if self.dora and self.quantize != "none":
             raise ValueError("dora needs the base as it is: set quantize to none, or dora to false")
+        return self
+
+    @model_validator(mode="after")
+    def _shards_of_plain_weights(self) -> TrainingConfig:
+        if self.shard_base and self.quantize != "none":
+            raise ValueError(
+                "shard_base needs the base as it is: set quantize to none, or shard_base to false"
+            )
+        if self.shard_base and self.compile_blocks:
+            raise ValueError(
+                "shard_base does not go with compile_blocks: set compile_blocks or shard_base to false"
+            )
         return self
 
     def identity(self) -> dict[str, Any]:

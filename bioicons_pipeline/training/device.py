@@ -49,9 +49,11 @@ def cpu_multiplies_bf16() -> bool:
 def machine_of(accelerator: Any) -> Machine:
     """What this process may take of the memory: a GPU's, or its share of the main memory."""
     bf16, device = accelerator.mixed_precision == "bf16", accelerator.device
+    processes = accelerator.num_processes
     if device.type == "cuda":
-        return Machine("cuda", torch.cuda.mem_get_info(device)[0], half=bf16, bf16=bf16)
-    return Machine("cpu", host_memory() // accelerator.num_processes, half=False, bf16=bf16)
+        free = torch.cuda.mem_get_info(device)[0]
+        return Machine("cuda", free, half=bf16, bf16=bf16, processes=processes)
+    return Machine("cpu", host_memory() // processes, half=False, bf16=bf16, processes=processes)
 
 
 def autocast_of(accelerator: Any) -> Callable[[], AbstractContextManager[Any]]:

@@ -55,7 +55,7 @@ def fixed_noise_loss(transformer: Any, fixed: FixedNoise, cache: EncodingCache, 
     return {"loss": sum(flat) / len(flat), "by_sigma": [sum(row) / count for row in losses]}
 
 
-@torch.inference_mode()
+@torch.no_grad()  # and no inference mode: what a sharded base gathers in it is of no use to training
 def fixed_noise_losses(
     transformer: Any,
     fixed: FixedNoise,

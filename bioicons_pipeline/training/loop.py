@@ -128,6 +128,10 @@ class Loop:
         """`{"train": {"loss": …, …}, "heldout": …}`; None for a split without icons."""
         raise NotImplementedError
 
+    def share_gradients(self) -> None:
+        """Called once a step, between backward pass and clipping: average the gradients over the processes,
+        where no wrapper of the model has done so."""
+
     def tensors(self) -> dict[str, Tensor]:
         """Copies of the trained weights on the CPU, under the names that `set_tensors` takes."""
         return {name: value.detach().cpu().clone() for name, value in self.parameters.items()}
@@ -204,6 +208,7 @@ class Loop:
                 losses = self.losses(batch)
                 self.accelerator.backward(losses.mean() / config.accumulation)
             total += self._checked(losses, batch)
+        self.share_gradients()
         values = list(self.parameters.values())
         norm = float(torch.nn.utils.clip_grad_norm_(values, config.max_grad_norm or math.inf))
         if not math.isfinite(norm):

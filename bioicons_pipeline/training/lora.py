@@ -26,6 +26,7 @@ from bioicons_pipeline.training.objective import (
     sample_sigma,
     scale_latents,
 )
+from bioicons_pipeline.training.sharding import average_gradients
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,11 @@ class Trainer(Loop):
                 batch.text.to(self.device),
                 self.guidance,
             )
+
+    def share_gradients(self) -> None:
+        """DDP averages in the backward pass; a sharded base has no DDP around it."""
+        if self.config.shard_base:
+            average_gradients(self.parameters.values(), self.accelerator)
 
     def blame(self, batch: Batch, bad: Sequence[int] | None) -> tuple[Sequence[str], Sequence[float]]:
         """Icons and sigmas of the samples `bad`, or of all."""

@@ -112,11 +112,19 @@ def pieces_of(base: BaseModel) -> Pieces:
 
 
 def estimate(
-    pieces: Pieces, config: TrainingConfig, *, checkpointing: bool, half: bool, bf16: bool, device: str
+    pieces: Pieces,
+    config: TrainingConfig,
+    *,
+    checkpointing: bool,
+    half: bool,
+    bf16: bool,
+    device: str,
+    processes: int = 1,
 ) -> Estimate:
     """What training `config` on a base of these sizes takes on one `device` (`cuda` or `cpu`).
 
-    half: the base is held in bf16; bf16: activations are (autocast).
+    half: the base is held in bf16; bf16: activations are (autocast); processes: how many share the
+    base where it is sharded.
     """
     shape, runtime = pieces.transformer, int(_RUNTIME[device])
     word = 2 if half else 4
@@ -127,7 +135,7 @@ def estimate(
         kept += word * shape.restored_weights(checkpointing=checkpointing)
     vae = 4 * pieces.vae + _VAE_LIVE * pieces.vae_width * config.resolution**2 * 4
     return Estimate(
-        base=int(shape.parameters() * WEIGHT_BYTES.get(config.quantize, word)),
+        base=int(_held(shape, config, processes) * WEIGHT_BYTES.get(config.quantize, word)),
         adapter=shape.adapter_parameters(config) * a_parameter,
         activations=int(kept),
         encoding_images=vae + runtime,
@@ -137,14 +145,27 @@ def estimate(
     )
 
 
+def _held(shape: FluxShape, config: TrainingConfig, processes: int) -> int:
+    """Parameters of the base that one process holds at most at a time.
+
+    Sharded: its share, what is outside the blocks (whole from one forward pass to the next), and two blocks:
+    the next one is gathered while one computes.
+    """
+    if not config.shard_base or processes == 1:
+        return shape.parameters()
+    return shape.parameters() // processes + shape.outer_parameters() + 2 * max(shape.block_parameters())
+
+
 @dataclass(frozen=True)
 class Machine:
-    """Where a training runs: `device` is `cuda` or `cpu`, `available` the bytes that it may take."""
+    """Where a training runs: `device` is `cuda` or `cpu`, `available` the bytes that one of its `processes`
+    may take."""
 
     device: str
     available: int
     half: bool
     bf16: bool
+    processes: int = 1
 
     def estimate(self, pieces: Pieces, config: TrainingConfig) -> Estimate:
         """The estimate with checkpointing as `config` says; `auto` is off."""
@@ -155,15 +176,19 @@ class Machine:
             half=self.half,
             bf16=self.bf16,
             device=self.device,
+            processes=self.processes,
         )
 
 
 def settle(pieces: Pieces, config: TrainingConfig, machine: Machine) -> tuple[TrainingConfig, Estimate]:
-    """`config` with checkpointing decided (`auto`: off where memory allows), and what it will take.
+    """`config` with checkpointing decided (`auto`: off where memory allows), and what it will take. In one
+    process `shard_base` is off: there is nobody to share with.
 
     Raises:
         TrainingError: it does not fit; says what it needs, what there is, and what to change.
     """
+    if machine.processes == 1:
+        config = config.model_copy(update={"shard_base": False})
     choices = [False, True] if config.gradient_checkpointing == "auto" else [config.gradient_checkpointing]
     for choice in choices:
         settled = config.model_copy(update={"gradient_checkpointing": choice})
@@ -179,11 +204,7 @@ def settle(pieces: Pieces, config: TrainingConfig, machine: Machine) -> tuple[Tr
 
 def way_out(pieces: Pieces, config: TrainingConfig, machine: Machine) -> str:
     """The smallest change of `config` that fits, and the preset that does, in words."""
-    found = [
-        _words(changes)
-        for changes in _ways(config, machine.device)
-        if _fits(pieces, config, changes, machine)
-    ]
+    found = [_words(changes) for changes in _ways(config, machine) if _fits(pieces, config, changes, machine)]
     presets = [
         name
         for name, preset in PRESETS.items()
@@ -193,7 +214,7 @@ def way_out(pieces: Pieces, config: TrainingConfig, machine: Machine) -> str:
     return ", or ".join(advice) or "use a smaller base, or a machine with more memory"
 
 
-def _ways(config: TrainingConfig, device: str) -> list[dict[str, Any]]:
+def _ways(config: TrainingConfig, machine: Machine) -> list[dict[str, Any]]:
     """Changes in the order of what they cost: time, then precision, then resolution."""
     saving: dict[str, Any] = {} if config.gradient_checkpointing is True else {"gradient_checkpointing": True}
     single: dict[str, Any] = (
@@ -203,10 +224,14 @@ def _ways(config: TrainingConfig, device: str) -> list[dict[str, Any]]:
     )
     small: dict[str, Any] = {"resolution": 512} if config.resolution > 512 else {}
     ways = [saving, single, saving | single]
+    if machine.processes > 1 and not (config.shard_base or config.quantize != "none"):
+        shared = {"shard_base": True, **({"compile_blocks": False} if config.compile_blocks else {})}
+        ways += [shared, saving | shared, saving | single | shared]
     finer = {"none": ["int8", "nf4"], "int8": ["nf4"], "fp8": ["nf4"], "nf4": []}[config.quantize]
     for kind in [] if config.dora else finer:
-        if kind == "int8" or device == "cuda":
-            ways.append(saving | single | {"quantize": kind})
+        if kind == "int8" or machine.device == "cuda":
+            whole = {"shard_base": False} if config.shard_base else {}
+            ways.append(saving | single | {"quantize": kind, **whole})
     ways += [{**way, **small} for way in ways[2:]]
     return [way for way in ways if way]
 

@@ -39,8 +39,9 @@ from bioicons_pipeline.training.objective import resolution_shift
 from bioicons_pipeline.training.progress import Display, Send
 from bioicons_pipeline.training.publish import publish
 from bioicons_pipeline.training.request import TrainingOutcome, TrainingRequest
+from bioicons_pipeline.training.sharding import agreed, poorest, sharded
 from bioicons_pipeline.training.stored import StoredCheckpoints
-from bioicons_pipeline.training.validation import Validation, prompts_of
+from bioicons_pipeline.training.validation import Validation, prompts_of, schedule
 from bioicons_pipeline.training.wandb_log import logs_of
 
 
@@ -81,7 +82,12 @@ def train(
             # the others would look for what is being fetched, and begin anew
             accelerator.wait_for_everyone()
             display.note(_introduction(request, base, train_set, heldout, accelerator))
-            config, needed = settle(pieces_of(base), request.config, machine_of(accelerator))
+            machine = machine_of(accelerator)
+            if request.config.shard_base:
+                machine = poorest(machine, accelerator)
+            config, needed = settle(pieces_of(base), request.config, machine)
+            if request.config.shard_base and not config.shard_base:
+                display.note("shard_base is for several processes: in this one the base is whole")
             display.note(
                 f"memory: about {needed.sentence()}, gradient checkpointing "
                 f"{'on' if config.gradient_checkpointing else 'off'}"
@@ -177,15 +183,7 @@ def prepare(
             f"{cut} captions are longer than t5_length = {config.t5_length} tokens: their end is cut off"
         )
     with enough_memory(config, "loading the transformer"):
-        transformer = load_transformer(base, dtype, config.quantize)
-        if config.quantize != "nf4":  # bitsandbytes has put it there, while it read
-            transformer = transformer.to(device)
-        add_adapter(transformer, config)
-        if config.gradient_checkpointing is True:
-            transformer.enable_gradient_checkpointing()
-        if config.compile_blocks:
-            transformer.compile_repeated_blocks()
-        model = accelerator.prepare(transformer) if accelerator.num_processes > 1 else transformer
+        transformer, model = _models(base, dtype, config, accelerator)
     shift = scheduler_config(base)
     source = BatchSource(
         plan,
@@ -213,6 +211,27 @@ def prepare(
         checkpoint_dir=run_dir / "checkpoints",
         identity=identity,
     )
+
+
+def _models(base: BaseModel, dtype: torch.dtype, config: TrainingConfig, accelerator: Any) -> tuple[Any, Any]:
+    """The transformer with its adapter, and the same as it is called in training."""
+
+    def adapted(device: torch.device) -> Any:
+        transformer = load_transformer(base, dtype, config.quantize)
+        if config.quantize != "nf4":  # bitsandbytes has put it there, while it read
+            transformer = transformer.to(device)
+        add_adapter(transformer, config)
+        if config.gradient_checkpointing is True:
+            transformer.enable_gradient_checkpointing()
+        if config.compile_blocks:
+            transformer.compile_repeated_blocks()
+        return transformer
+
+    if config.shard_base:
+        transformer = sharded(lambda: adapted(torch.device("cpu")), accelerator)
+        return transformer, transformer
+    transformer = adapted(accelerator.device)
+    return transformer, accelerator.prepare(transformer) if accelerator.num_processes > 1 else transformer
 
 
 def request_cache(request: TrainingRequest) -> Path:
@@ -264,11 +283,16 @@ def _fit(
         log = logs_of(config, run_dir, trainer.state.step, trainer.identity)
 
     def validate(state: checkpoints.RunState) -> None:
-        step = state.step
-        if not (trainer.accelerator.is_main_process and validation.lacks(step)):
+        step, main = state.step, trainer.accelerator.is_main_process
+        due = main and validation.lacks(step)
+        if config.shard_base and step in schedule(config):  # then all draw, or none: one looks what is there
+            due = agreed(due, trainer.accelerator)
+        if not due:
             return
         with trainer.averaged():
-            images = validation.draw(step)
+            images = validation.draw(step, keep=main)
+        if not main:
+            return
         display.validation(step, images)
         if log:
             log.validation(step, images)

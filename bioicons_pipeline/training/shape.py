@@ -60,15 +60,12 @@ class FluxShape:
 
     def parameters(self) -> int:
         """Parameters of the transformer."""
+        double, single = self.block_parameters()
+        return self.outer_parameters() + self.layers * double + self.single_layers * single
+
+    def block_parameters(self) -> tuple[int, int]:
+        """Parameters of one double and one single block."""
         D = self.width
-        embedders = 2 if self.guidance else 1
-        embedding = (
-            _linear(self.channels, D)
-            + _linear(self.text_dim, D)
-            + embedders * (_linear(_TIMESTEP_CHANNELS, D) + _linear(D, D))
-            + _linear(self.pooled_dim, D)
-            + _linear(D, D)
-        )
         double = (
             2 * _linear(D, 6 * D)
             + 8 * _linear(D, D)
@@ -78,8 +75,20 @@ class FluxShape:
         single = (
             _linear(D, 3 * D) + _linear(D, 4 * D) + _linear(5 * D, D) + 3 * _linear(D, D) + 2 * self.head_dim
         )
-        last = _linear(D, 2 * D) + _linear(D, self.channels)
-        return embedding + self.layers * double + self.single_layers * single + last
+        return double, single
+
+    def outer_parameters(self) -> int:
+        """Parameters outside the blocks: what embeds their inputs, and the last layers."""
+        D = self.width
+        embedders = 2 if self.guidance else 1
+        embedding = (
+            _linear(self.channels, D)
+            + _linear(self.text_dim, D)
+            + embedders * (_linear(_TIMESTEP_CHANNELS, D) + _linear(D, D))
+            + _linear(self.pooled_dim, D)
+            + _linear(D, D)
+        )
+        return embedding + _linear(D, 2 * D) + _linear(D, self.channels)
 
     def adapter_parameters(self, config: TrainingConfig) -> int:
         """Trained parameters of the adapter that `config` asks for."""

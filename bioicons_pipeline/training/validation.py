@@ -68,15 +68,19 @@ class Validation:
             return False
         return not all(self.path(step, number).is_file() for number in range(len(self.prompts)))
 
-    def draw(self, step: int) -> list[Path]:
-        """Draw and keep the images of `step`, one PNG a prompt; the adapter is used as it stands."""
+    def draw(self, step: int, *, keep: bool = True) -> list[Path]:
+        """Draw and keep the images of `step`, one PNG a prompt; the adapter is used as it stands.
+
+        keep: off in a process that only helps another one to draw, with its share of the base: it makes the
+        same forward passes, decodes nothing, and gives back no image.
+        """
         from diffusers import FluxPipeline
 
         config = self.config
         texts = [self.cache.load_text(prompt) for prompt in self.prompts]
         pipeline: Any = FluxPipeline(
             scheduler=load_scheduler(self.base),
-            vae=load_vae(self.base).to(self.device, texts[0][0].dtype),
+            vae=load_vae(self.base).to(self.device, texts[0][0].dtype) if keep else None,  # type: ignore[arg-type]
             text_encoder=None,  # type: ignore[arg-type] (embeddings are given)
             tokenizer=None,  # type: ignore[arg-type]
             text_encoder_2=None,  # type: ignore[arg-type]
@@ -86,7 +90,8 @@ class Validation:
         pipeline.set_progress_bar_config(disable=True)
         paths = []
         for number, (t5, pooled) in enumerate(texts):
-            with torch.inference_mode(), self.autocast():
+            # and no inference mode: what a sharded base gathers in it is of no use to training
+            with torch.no_grad(), self.autocast():
                 image = pipeline(
                     prompt_embeds=t5[None].to(self.device),
                     pooled_prompt_embeds=pooled[None].to(self.device),
@@ -96,7 +101,10 @@ class Validation:
                     guidance_scale=config.validation_guidance,
                     # on the CPU: the same noise on every device
                     generator=torch.Generator().manual_seed(config.validation_seed + number),
+                    output_type="pil" if keep else "latent",
                 ).images[0]
+            if not keep:
+                continue
             path = self.path(step, number)
             write_atomically(path, png_bytes(image))
             paths.append(path)

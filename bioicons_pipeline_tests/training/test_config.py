@@ -130,6 +130,24 @@ def test_dora_and_a_quantized_base_are_refused_together():
         parse_config({"dora": True, "quantize": "int8"})
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"quantize": "int8"}, "set quantize to none, or shard_base to false"),
+        ({"quantize": "nf4"}, "set quantize to none, or shard_base to false"),
+        ({"compile_blocks": True}, "set compile_blocks or shard_base to false"),
+    ],
+)
+def test_what_a_sharded_base_does_not_go_with(fields, message):
+    with pytest.raises(TrainingError, match=message):
+        parse_config({"shard_base": True, **fields})
+
+
+def test_a_sharded_base_is_the_same_run():
+    """It may go on on larger cards, without sharding."""
+    assert TrainingConfig(shard_base=True).identity() == TrainingConfig().identity()
+
+
 def test_request_round_trip():
     request = TrainingRequest(
         store_root="s3://bucket/x",

@@ -224,6 +224,44 @@ def test_too_little_memory_is_one_sentence_with_the_way_out(fields, card, advice
     assert said.endswith(f"and the GPU has {card:.1f} GiB free: {advice}.") and "\n" not in said
 
 
+@pytest.mark.parametrize("processes", [2, 4])
+def test_a_sharded_base_is_shared_by_the_processes(processes):
+    """Each holds its share, two blocks and what is outside the blocks; without the setting all of it."""
+    several = replace(gpu(99), processes=processes)
+    whole = several.estimate(FLUX_DEV, TrainingConfig())
+    part = several.estimate(FLUX_DEV, TrainingConfig(shard_base=True))
+    assert whole == gpu(99).estimate(FLUX_DEV, TrainingConfig())
+    assert whole.base / processes < part.base < whole.base / processes + 0.08 * whole.base
+    assert replace(part, base=whole.base) == whole
+
+
+def test_one_process_has_nobody_to_share_with():
+    settled, needed = settle(FLUX_DEV, TrainingConfig(shard_base=True), gpu(80))
+    assert not settled.shard_base and needed == settle(FLUX_DEV, TrainingConfig(), gpu(80))[1]
+    assert settle(FLUX_DEV, TrainingConfig(shard_base=True), replace(gpu(80), processes=2))[0].shard_base
+
+
+@pytest.mark.parametrize(
+    ("fields", "card", "advice"),
+    [
+        ({}, 23, "set shard_base to true"),
+        (
+            {"gradient_checkpointing": False},
+            23,
+            "set gradient_checkpointing to true and shard_base to true",
+        ),
+        ({"quantize": "int8"}, 11.5, "set quantize to nf4"),
+        ({"compile_blocks": True}, 23, "set shard_base to true and compile_blocks to false"),
+        ({"shard_base": True}, 11.5, "set quantize to nf4 and shard_base to false"),
+    ],
+)
+def test_several_cards_are_a_way_out(fields, card, advice):
+    """Before quantization, which costs precision; and never together with it."""
+    with pytest.raises(TrainingError) as caught:
+        settle(FLUX_DEV, preset("gpu-80gb", **fields), replace(gpu(card), processes=2))
+    assert f": {advice}, or choose the preset" in str(caught.value)
+
+
 def test_the_encoders_can_be_the_largest_piece():
     """T5 in bf16 is larger than an NF4 transformer; the peak is that of one, not of both."""
     needed = gpu(99).estimate(FLUX_DEV, preset("gpu-12gb"))
