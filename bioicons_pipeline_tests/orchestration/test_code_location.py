@@ -98,7 +98,7 @@ def test_jobs_schedules_and_checks(repository):
         "build_library_dataset",
         "train_category",
         "train_library",
-        "sweep_category",
+        "sweep",
         "sweep_library",
         "evaluate_category",
         "evaluate_library",
@@ -192,7 +192,7 @@ def test_every_step_ends_with_its_run(repository):
 
 
 def test_trainings_have_a_limit_and_are_retried(repository):
-    for job in ("train_category", "train_library", "sweep_category", "sweep_library"):
+    for job in ("train_category", "train_library", "sweep", "sweep_library"):
         tags = repository.get_job(job).tags
         assert float(tags["dagster/max_runtime"]) == 48 * 3600 and int(tags["dagster/max_retries"]) >= 3
     for definition in repository.asset_graph.assets_defs:
