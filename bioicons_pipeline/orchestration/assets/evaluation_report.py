@@ -33,7 +33,7 @@ def _evaluate(
     artifacts: ArtifactStore,
     base: Base,
 ) -> dg.MaterializeResult:
-    from bioicons_pipeline.orchestration.stages import evaluation
+    from bioicons_pipeline.orchestration.stages import evaluation, origin, weights
     from bioicons_pipeline.orchestration.workshop import Stock
 
     store = artifacts.open()
@@ -44,7 +44,8 @@ def _evaluate(
         outcome = evaluation.report(
             Stock(store, artifacts.cache), artifacts.work, model, plan, phase_log(context)
         )
-    metadata: dict[str, Any] = {"status": outcome.facts["status"], **where(store, outcome)}
+    made_from = origin.of_weights(store, category, weights.ref_name(model))
+    metadata: dict[str, Any] = {"status": outcome.facts["status"], **where(store, outcome, made_from)}
     for name, content in evaluation.shown(store, outcome).items():
         metadata[name] = (
             picture(content, name) if isinstance(content, bytes) else dg.MetadataValue.md(content)

@@ -30,7 +30,7 @@ def _draw(
     artifacts: ArtifactStore,
     base: Base,
 ) -> dg.MaterializeResult:
-    from bioicons_pipeline.orchestration.stages import grid
+    from bioicons_pipeline.orchestration.stages import grid, origin, weights
 
     store = artifacts.open()
     with user_errors():
@@ -43,7 +43,8 @@ def _draw(
             seed=config.seed,
             progress=progress_log(context, "images sampled"),
         )
-    metadata: dict[str, Any] = {"status": outcome.facts["status"], **where(store, outcome)}
+    made_from = origin.of_weights(store, category, weights.ref_name(model))
+    metadata: dict[str, Any] = {"status": outcome.facts["status"], **where(store, outcome, made_from)}
     if outcome.facts["status"] == "sampled":
         image = store.read(store.version(outcome.version_id), "grid.png")
         metadata |= {
