@@ -14,6 +14,7 @@ from bioicons_pipeline.orchestration.conditions import (
     at_most_weekly,
     follows_when_all_is_settled,
 )
+from bioicons_pipeline.orchestration.durations import STORED_AS
 from bioicons_pipeline.orchestration.executors import GPU_POOL
 from bioicons_pipeline.orchestration.looks import LIBRARY_WIDE, MODEL, looks
 from bioicons_pipeline.orchestration.partitions import CATEGORIES
@@ -83,6 +84,7 @@ def _train(
     metadata: dict[str, Any] = {
         "status": facts["status"],
         "base": model.name,
+        STORED_AS: weights.ref_name(model),
         **where(store, outcome, made_from),
     }
     if facts["status"] == "trained":

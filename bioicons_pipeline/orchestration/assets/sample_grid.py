@@ -7,6 +7,7 @@ from pydantic import Field
 
 from bioicons_pipeline.orchestration.assets.lora_weights import library_lora_weights, lora_weights
 from bioicons_pipeline.orchestration.conditions import follows
+from bioicons_pipeline.orchestration.durations import STORED_AS
 from bioicons_pipeline.orchestration.executors import GPU_POOL
 from bioicons_pipeline.orchestration.looks import LIBRARY_WIDE, MODEL, looks
 from bioicons_pipeline.orchestration.partitions import CATEGORIES
@@ -43,8 +44,13 @@ def _draw(
             seed=config.seed,
             progress=progress_log(context, "images sampled"),
         )
-    made_from = origin.of_weights(store, category, weights.ref_name(model))
-    metadata: dict[str, Any] = {"status": outcome.facts["status"], **where(store, outcome, made_from)}
+    stored_as = weights.ref_name(model)
+    metadata: dict[str, Any] = {
+        "status": outcome.facts["status"],
+        "base": model.name,
+        STORED_AS: stored_as,
+        **where(store, outcome, origin.of_weights(store, category, stored_as)),
+    }
     if outcome.facts["status"] == "sampled":
         image = store.read(store.version(outcome.version_id), "grid.png")
         metadata |= {
