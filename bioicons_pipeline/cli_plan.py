@@ -42,18 +42,19 @@ def plan(
     settings = get_settings()
     chosen = base or settings.base
     check_base(chosen)
+    planned = planned_base(chosen, settings.bases_dir)
     found = prospects(
         Store(settings.resolved_store_root),
         source or settings.source,
         ref if source or ref else settings.ref,
         settings.cache_dir,
         settings.licence_preset,
-        planned_base(chosen, settings.bases_dir),
+        planned,
         Thresholds(settings.retrain_share, settings.retrain_icons),
     )
     with shared_instance(settings) as instance:
-        times = measured(instance, chosen)
-    rows = [_row(one, times) for one in found]
+        times = measured(instance, planned.stored_as)
+    rows = [_row(one, times, settings.automated) for one in found]
     anything = any(row["rebuild"] for row in rows)
     total = [times.manifest] if anything else []
     total += [row[key] for row in rows for what, key in _COSTS if row[what]]
@@ -70,13 +71,20 @@ def plan(
         _show(summary)
 
 
-_COSTS = (("rebuild", "rebuild_seconds"), ("train", "train_seconds"))
+_COSTS = (
+    ("rebuild", "rebuild_seconds"),
+    ("train", "train_seconds"),
+    ("train", "grid_and_report_seconds"),
+)
+"""What costs time: where the first is true, the second says how much. The grid of a new LoRA is drawn and,
+where automation is on, its report made."""
 
 
-def _row(one: Any, times: Any) -> dict[str, Any]:
-    rebuild = times.rebuild(one.changes.icons) if one.category else 0.0
+def _row(one: Any, times: Any, evaluated: bool) -> dict[str, Any]:
+    name = one.category or "library"
+    rebuild = times.rebuild(one.changes.icons) if one.category else times.library_dataset
     return {
-        "category": one.category or "library",
+        "category": name,
         "icons": one.changes.icons,
         "added": one.changes.added,
         "removed": one.changes.removed,
@@ -86,7 +94,8 @@ def _row(one: Any, times: Any) -> dict[str, Any]:
         "train": one.train,
         "reason": one.reason,
         "rebuild_seconds": rebuild if one.rebuild else 0.0,
-        "train_seconds": times.train(one.category or "library") if one.train else 0.0,
+        "train_seconds": times.train(name) if one.train else 0.0,
+        "grid_and_report_seconds": times.grid_and_report(name, evaluated) if one.train else 0.0,
     }
 
 
@@ -96,7 +105,7 @@ def _show(summary: dict[str, Any]) -> None:
     rows = [row for row in summary["categories"] if row["rebuild"] or row["train"]]
     kept = len(summary["categories"]) - len(rows)
     if rows:
-        table = Table("category", "icons", "rebuild", "train", "why", box=None)
+        table = Table("category", "icons", "rebuild", "train", "grid, report", "why", box=None)
         for row in rows:
             cells = [_cell(row[what], row[key]) for what, key in _COSTS]
             table.add_row(row["category"], str(row["icons"]), *cells, row["reason"])

@@ -88,7 +88,7 @@ def _run(settings: Settings, category: str | None, base: str, config: dict[str, 
         try:
             with shared_instance(settings) as instance, display:
                 tags = launch.partition_tags(instance, [category]) if category else None
-                job = "sweep_category" if category else "sweep_library"
+                job = "sweep" if category else "sweep_library"
                 launch.execute(instance, job, run_config, tags=tags, listener=display.show)
         except launch.JobFailedError as error:
             raise launch.JobFailedError(f"{error} (log: {log})") from error

@@ -33,7 +33,8 @@ unrelated names are below 0.4."""
 _RANK_OFFSET = 60
 _HIDDEN = frozenset(
     {
-        ExclusionReason.UNLICENSED, ExclusionReason.AUTHOR_MISSING, ExclusionReason.DROPPED_BY_CURATOR,
+        ExclusionReason.UNLICENSED, ExclusionReason.AUTHOR_MISSING,
+        ExclusionReason.WITHDRAWN_BY_CURATOR, ExclusionReason.DROPPED_BY_CURATOR,
         ExclusionReason.EMPTY_FILE, ExclusionReason.MALFORMED, ExclusionReason.BLANK,
         ExclusionReason.EXACT_DUPLICATE,
     }

@@ -4,7 +4,9 @@ Belongs here: the typed rules with their thresholds, the file's model, and match
 Does not belong here: what the rules measure (`measure`) or how they are applied (`rules`).
 
 A curator's `keep` overrules every rule about what is worth training on. It never overrules the licence:
-an unlicensed icon stays out, and the entry is reported as without effect.
+an unlicensed icon stays out, and the entry is reported as without effect. `drop` is a matter of taste or
+quality. `withdraw` says that the icon may not be used, whatever its folder says: what learnt from it is
+trained again at once (`drift`).
 """
 
 import re
@@ -18,6 +20,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from bioicons_pipeline.errors import BioiconsError
+
+VERDICTS = frozenset({"keep", "drop", "withdraw"})
+"""Actions that say whether an icon is in."""
 
 
 class CurationError(BioiconsError):
@@ -62,7 +67,7 @@ class CurationEntry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     icon: str = Field(min_length=1, description="icon_id, or source_path; * and ? match as in a shell.")
-    action: Literal["keep", "drop", "rename", "caption", "category"]
+    action: Literal["keep", "drop", "withdraw", "rename", "caption", "category"]
     value: str | None = Field(default=None, description="The new name, caption or category.")
     reason: str = Field(min_length=3)
     reviewer: str = Field(min_length=1)
@@ -104,7 +109,7 @@ class Curation(BaseModel):
     def _no_two_of_a_kind(self) -> "Curation":
         seen: dict[tuple[str, str], CurationEntry] = {}
         for entry in self.decisions:
-            kind = "keep or drop" if entry.action in {"keep", "drop"} else entry.action
+            kind = "keep or drop" if entry.action in VERDICTS else entry.action
             if (entry.icon, kind) in seen:
                 raise ValueError(f"two decisions ({kind}) about {entry.icon}")
             seen[(entry.icon, kind)] = entry

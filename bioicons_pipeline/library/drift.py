@@ -18,6 +18,7 @@ LICENCE_REASONS = frozenset(
         ExclusionReason.UNLICENSED,
         ExclusionReason.LICENCE_NOT_IN_PRESET,
         ExclusionReason.AUTHOR_MISSING,  # a credit that cannot be given
+        ExclusionReason.WITHDRAWN_BY_CURATOR,
         ExclusionReason.TRADEMARK_LOGO,
     }
 )
@@ -106,8 +107,8 @@ def _content(icon: TrainingIcon) -> tuple:
 def _withdrawn(gone: Mapping[str, TrainingIcon], manifest: pd.DataFrame) -> dict[str, str]:
     """Name → reason of the icons that left for reasons of licence, told by id and, moved, by drawing.
 
-    An icon that upstream deleted without a trace is none of them: upstream tidies up too, gives no reason,
-    and these licences cannot be revoked. It counts as gone.
+    An icon that upstream deleted is one of them, unless the same drawing is there under the same licence:
+    upstream gives no reason, and has deleted icons because they had no licence (commit 7d67472c).
     """
     found: dict[str, str] = {}
     if not gone:
@@ -118,7 +119,9 @@ def _withdrawn(gone: Mapping[str, TrainingIcon], manifest: pd.DataFrame) -> dict
         by_drawing.setdefault(str(row.sha256), []).append(row)
     for icon_id, icon in sorted(gone.items()):
         same = [by_id[icon_id]] if icon_id in by_id else by_drawing.get(icon.sha256, [])
-        if not same or any(row.included and row.spdx == icon.spdx for row in same):
+        if not same:
+            found[icon.name] = "deleted upstream"
+        if any(row.included and row.spdx == icon.spdx for row in same):
             continue
         for row in same:
             if row.included:

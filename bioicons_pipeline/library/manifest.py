@@ -18,7 +18,7 @@ import pandas as pd
 from bioicons_pipeline.library import audit, families, split
 from bioicons_pipeline.library.authors import author_name, author_urls, match_key
 from bioicons_pipeline.library.credits import copyright_notice
-from bioicons_pipeline.library.curation import Curation, CurationEntry, CurationRules, unmatched
+from bioicons_pipeline.library.curation import VERDICTS, Curation, CurationEntry, CurationRules, unmatched
 from bioicons_pipeline.library.licences import Licence, LicencePolicy, Strictness, licence_of_folder
 from bioicons_pipeline.library.likeness import Likeness, compare
 from bioicons_pipeline.library.measure import Measured, measure
@@ -179,10 +179,10 @@ def _judge(row: _Row, policy: LicencePolicy, rules: CurationRules) -> None:
     if row.exclusion:
         row.reasons.insert(0, row.exclusion)
         return
-    verdict = next(
-        (entry.action for entry in reversed(row.decisions) if entry.action in {"keep", "drop"}), None
-    )
-    if verdict == "drop":
+    verdict = next((entry.action for entry in reversed(row.decisions) if entry.action in VERDICTS), None)
+    if verdict == "withdraw":
+        row.exclusion = ExclusionReason.WITHDRAWN_BY_CURATOR
+    elif verdict == "drop":
         row.exclusion = ExclusionReason.DROPPED_BY_CURATOR
     elif verdict == "keep":
         row.exclusion = next((reason for reason in row.reasons if reason in UNDRAWABLE), None)
@@ -283,7 +283,8 @@ def notes(rows: Sequence["_Row"], curation: Curation) -> list[str]:
         if (
             _is_kept(row)
             and row.exclusion is not None
-            and row.exclusion is not ExclusionReason.DROPPED_BY_CURATOR
+            and row.exclusion
+            not in (ExclusionReason.DROPPED_BY_CURATOR, ExclusionReason.WITHDRAWN_BY_CURATOR)
         ):
             told.append(f"{row.icon.path}: cannot be kept, it is {row.exclusion.value.replace('_', ' ')}.")
     return told

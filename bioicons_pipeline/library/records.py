@@ -24,6 +24,7 @@ class ExclusionReason(StrEnum):
     UNLICENSED = "unlicensed"
     LICENCE_NOT_IN_PRESET = "licence_not_in_preset"
     AUTHOR_MISSING = "author_missing"
+    WITHDRAWN_BY_CURATOR = "withdrawn_by_curator"
     DROPPED_BY_CURATOR = "dropped_by_curator"
     EMPTY_FILE = "empty_file"
     MALFORMED = "malformed"
@@ -41,6 +42,7 @@ MEANINGS = {
     ExclusionReason.UNLICENSED: "No licence, or a folder that stands for none that is known.",
     ExclusionReason.LICENCE_NOT_IN_PRESET: "Its licence is known, and outside the preset.",
     ExclusionReason.AUTHOR_MISSING: "Nobody could be credited.",
+    ExclusionReason.WITHDRAWN_BY_CURATOR: "It may not be used, a curator found; `curation` says why.",
     ExclusionReason.DROPPED_BY_CURATOR: "A curator's decision; the column `curation` has the reason.",
     ExclusionReason.EMPTY_FILE: "No bytes, or nothing but an empty document.",
     ExclusionReason.MALFORMED: "No SVG, or one that cannot be drawn safely.",

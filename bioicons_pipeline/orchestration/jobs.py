@@ -40,8 +40,8 @@ train_library = dg.define_asset_job(
     description="Library-wide dataset, LoRA and sample grid.",
     tags=TRAINING_TAGS,
 )
-sweep_category = dg.define_asset_job(
-    "sweep_category",
+sweep = dg.define_asset_job(
+    "sweep",
     selection=dg.AssetSelection.assets("lora_sweep"),
     description="Train a category's LoRA over learning rate, steps and rank, and compare.",
     tags=TRAINING_TAGS,
@@ -70,7 +70,7 @@ ALL_JOBS = [
     build_library_dataset,
     train_category,
     train_library,
-    sweep_category,
+    sweep,
     sweep_library,
     evaluate_category,
     evaluate_library,

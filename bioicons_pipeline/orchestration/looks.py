@@ -25,7 +25,8 @@ OWNERS = {
     MODEL: "team:ml_engineers",
     LIBRARY_WIDE: "team:ml_engineers",
 }
-"""Whom to ask: curators decide what is in, engineers how it is trained."""
+"""Whom to ask: curators decide what is in, engineers how it is trained. An observed input belongs
+to the owner of what is made from it first."""
 
 MANIFEST_SCHEMA = dg.TableSchema(
     [dg.TableColumn(name, column.dtype, column.description) for name, column in COLUMNS.items()]
@@ -88,6 +89,17 @@ def looks(stage: str, group: str) -> Looks:
         "code_version": CODE_VERSIONS[stage],
         "retry_policy": STEP_RETRIES,
     }
+
+
+def input_spec(name: str, kind: str, first_used_in: str, description: str) -> dg.AssetSpec:
+    """An observed input; `first_used_in`: the group whose owner has it."""
+    return dg.AssetSpec(
+        name,
+        group_name=INPUTS,
+        owners=[OWNERS[first_used_in]],
+        kinds={kind},
+        description=description,
+    )
 
 
 def upstream_link(commit: str, source: str) -> dg.MetadataValue:

@@ -14,9 +14,11 @@ from typing import Any
 import dagster as dg
 
 from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.orchestration.looks import upstream_link
 from bioicons_pipeline.orchestration.stages.base import MissingInputError, Outcome, Progress, input_key
 from bioicons_pipeline.orchestration.stages.gates import BlockedError, check_open
 from bioicons_pipeline.orchestration.stages.gone import WITHDRAWN
+from bioicons_pipeline.orchestration.stages.origin import Origin
 from bioicons_pipeline.processes import this_host
 
 PICTURE_LIMIT = 500_000
@@ -86,12 +88,14 @@ def counts_table(counts: Mapping[str, Any], name: str) -> dg.TableMetadataValue:
     )
 
 
-def where(store: Any, outcome: Outcome) -> dict[str, Any]:
-    """Metadata that every materialization has: the version, where it lies, whether it is new."""
+def where(store: Any, outcome: Outcome, origin: Origin | None) -> dict[str, Any]:
+    """Metadata that every materialization has: the version, where it lies, whether it is new, the upstream
+    commit that it was made from (`stages/origin`)."""
     return {
         "version": outcome.version_id,
         "path": dg.MetadataValue.path(f"{store.root}/versions/{outcome.version_id}.json"),
         "changed": outcome.changed,
+        **({"upstream commit": upstream_link(origin.commit, origin.source_url)} if origin else {}),
         **({"withdrawn upstream at": outcome.facts[WITHDRAWN]} if WITHDRAWN in outcome.facts else {}),
     }
 

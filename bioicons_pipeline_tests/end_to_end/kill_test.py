@@ -230,8 +230,8 @@ def _round(
 def main() -> int:
     """Run as the command line says; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kills", type=int, default=20, help="how many kills; default: 20")
+    parser.add_argument("--seed", type=int, default=0, help="of what dies, and when")
     parser.add_argument("--source", help="library to run on; default: a slice of the sample bundle")
     parser.add_argument("--steps", type=int, default=150, help="training steps; checkpoints are 60 apart")
     parser.add_argument("--folder", type=Path, help="where to work; default: a temporary folder")

@@ -35,7 +35,7 @@ def changed(icon: TrainingIcon, **fields) -> TrainingIcon:
     [
         (KNOWN, Drift(of=20)),
         (icons(21), Drift(added=1, of=20)),
-        (icons(19), Drift(gone=1, of=20)),  # deleted upstream without a trace: no licence event
+        (icons(19), Drift(gone=1, withdrawn={"icon_19": "deleted upstream"}, of=20)),
         ({**icons(19), "other path": KNOWN["id19"]}, Drift(renamed=1, of=20)),
         ({**KNOWN, "id3": changed(KNOWN["id3"], sha256="redrawn")}, Drift(changed=1, of=20)),
         ({**KNOWN, "id3": changed(KNOWN["id3"], caption="other words")}, Drift(changed=1, of=20)),
@@ -57,6 +57,13 @@ def test_licence_reasons():
     assert unlicensed.withdrawn == {"icon_19": "left out now (unlicensed)"}
     blank = drift_between(KNOWN, icons(19), manifest(now, id19=ExclusionReason.BLANK))
     assert blank.withdrawn == {} and blank.gone == 1
+    taste = drift_between(KNOWN, icons(19), manifest(now, id19=ExclusionReason.DROPPED_BY_CURATOR))
+    assert taste.withdrawn == {} and taste.gone == 1
+    rights = drift_between(KNOWN, icons(19), manifest(now, id19=ExclusionReason.WITHDRAWN_BY_CURATOR))
+    assert rights.withdrawn == {"icon_19": "left out now (withdrawn_by_curator)"}
+    # Deleted at its own path, and the same drawing is there, in another category: it may be used.
+    copy = drift_between(KNOWN, icons(19), manifest({**icons(19), "copy": KNOWN["id19"]}))
+    assert copy.withdrawn == {} and copy.gone == 1
     # Moved to another licence folder: another path, the same drawing.
     moved = {**icons(19), "moved": changed(KNOWN["id19"], spdx="CC-BY-SA-4.0")}
     out = drift_between(KNOWN, icons(19), manifest(moved, moved=ExclusionReason.LICENCE_NOT_IN_PRESET))

@@ -180,6 +180,20 @@ def test_the_curator_overrules_and_is_told_what_had_no_effect():
     ]
 
 
+def test_a_curators_withdrawal_is_told_from_a_drop_and_the_last_decision_holds():
+    fish = "cc-by-4.0/Animals/Bo/fish.svg"
+    for actions, reason in (
+        (("drop", "withdraw"), "withdrawn_by_curator"),
+        (("withdraw", "drop"), "dropped_by_curator"),
+    ):
+        decisions = [
+            {"icon": icon, "action": action}
+            for icon, action in zip(("*/*/*/fish.svg", fish), actions, strict=True)
+        ]
+        df = manifest_of(FILES, curation=curated(*decisions))
+        assert row(df, fish)["exclusion_reason"] == reason and not df.attrs["notes"]
+
+
 def test_one_person_spelt_three_ways_is_one_author():
     files = {
         f"cc-0/A/{spelling}/{n}.svg": drawing(path)

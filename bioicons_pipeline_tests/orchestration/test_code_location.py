@@ -98,7 +98,7 @@ def test_jobs_schedules_and_checks(repository):
         "build_library_dataset",
         "train_category",
         "train_library",
-        "sweep_category",
+        "sweep",
         "sweep_library",
         "evaluate_category",
         "evaluate_library",
@@ -149,7 +149,8 @@ def test_the_executor_is_bound_where_the_ui_uses_it(repository):
 
 
 def test_what_the_ui_shows_of_every_asset(repository):
-    """Groups that sort in the order of the flow, owner, kinds; the code version that the stage works by."""
+    """Groups that sort in the order of the flow, owner, kinds, of observed inputs too; the code version that
+    the stage works by."""
     from bioicons_pipeline.orchestration import stages
     from bioicons_pipeline.orchestration.stages.codes import CODE_VERSIONS
 
@@ -160,8 +161,9 @@ def test_what_the_ui_shows_of_every_asset(repository):
         assert node.group_name in order, key
         parents = [graph.get(parent).group_name for parent in node.parent_keys]
         assert all(order.index(parent) <= order.index(node.group_name) for parent in parents), key
+        assert set(node.owners) <= {"team:curators", "team:ml_engineers"} and len(node.owners) == 1, key
+        assert node.kinds, key
         if node.is_materializable:
-            assert node.owners and node.kinds, key
             assert node.code_version == CODE_VERSIONS[key.path[-1]], key
     modules = {"icon_manifest": "manifest", "rasterized_icons": "images", "icon_captions": "captions"}
     modules |= {"icon_dataset": "dataset", "lora_weights": "weights", "sample_grid": "grid"}
@@ -192,7 +194,7 @@ def test_every_step_ends_with_its_run(repository):
 
 
 def test_trainings_have_a_limit_and_are_retried(repository):
-    for job in ("train_category", "train_library", "sweep_category", "sweep_library"):
+    for job in ("train_category", "train_library", "sweep", "sweep_library"):
         tags = repository.get_job(job).tags
         assert float(tags["dagster/max_runtime"]) == 48 * 3600 and int(tags["dagster/max_retries"]) >= 3
     for definition in repository.asset_graph.assets_defs:

@@ -188,6 +188,14 @@ def test_the_weeks(first):
     plan = living.store.get_ref(training_plan.PLAN, partition="Plants", base="flux-nano")
     assert plan.info["reason"] == "withdrawn: bird_p (left out now (unlicensed))"
 
+    # An icon deleted, and no word why: it may have been for its licence, so one is enough.
+    del upstream.files[path("Animals", "fish_a")]
+    upstream.commit()
+    ran = week(living)
+    assert ran["lora_weights"] == {"Animals"} and trained(living) == ["Animals", "library"]
+    plan = living.store.get_ref(training_plan.PLAN, partition="Animals", base="flux-nano")
+    assert plan.info["reason"] == "withdrawn: fish_a (deleted upstream)"
+
     # Upstream force-pushed, with the same icons: the tree is the same, and nothing runs.
     tree = git(upstream.folder, "rev-parse", "main^{tree}")
     orphan = git(upstream.folder, "commit-tree", tree, "-m", "history rewritten")

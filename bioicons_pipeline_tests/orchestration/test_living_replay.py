@@ -76,12 +76,13 @@ def replay(bundle: Path, root: Path, categories: set[str] | None) -> tuple[Livin
             name for name, mine in rows.items() if name not in manifests or not mine.equals(manifests[name])
         }
         manifests |= rows
+        drawings = set(frame["sha256"].astype(str))
         due, small = set(), set()
         for name in rows:
             icons = dict(_icons(living.store, living.store.get_ref(DATASET, partition=name).version_id))
             if len(icons) < 12:
                 small.add(name)
-            elif far_enough(known.get(name), icons):
+            elif far_enough(known.get(name), icons, drawings):
                 due.add(name)
                 known[name] = icons
         states.append(
@@ -92,9 +93,11 @@ def replay(bundle: Path, root: Path, categories: set[str] | None) -> tuple[Livin
     return living, states
 
 
-def far_enough(trained: dict | None, icons: dict) -> bool:
-    """The rule, in its plainest form."""
+def far_enough(trained: dict | None, icons: dict, drawings: set[str]) -> bool:
+    """The rule, in its plainest form; drawings: all that upstream has now."""
     if trained is None:
+        return True
+    if any(trained[icon].sha256 not in drawings for icon in trained.keys() - icons.keys()):
         return True
     gone = Counter(trained[icon].sha256 for icon in trained.keys() - icons.keys())
     new = Counter(icons[icon].sha256 for icon in icons.keys() - trained.keys())

@@ -62,7 +62,21 @@ def test_what_upstream_changed_by_category():
         added=1, removed=1, renamed=1, redrawn=1, withdrawn=1, icons=4, listed=5
     )  # fmt: skip
     assert found["A"].moved == 4 and not found["B"].any
-    assert found["C"] == Changes() and found["D"] == Changes(removed=1)
+    assert found["C"] == Changes() and found["D"] == Changes(removed=1, withdrawn=1)
+    left_out = changes_by_category(before, now, policy_for("attribution"), used={"cc-0/A/Ann/1.svg"})
+    assert left_out["D"] == Changes(removed=1) and left_out["A"].withdrawn == 0
+
+
+def test_an_icon_that_moves_is_withdrawn_only_if_its_licence_changes():
+    moves = {
+        "cc-0/B/Ann/1.svg": 0,
+        "cc-0/A/Bea/2.svg": 0,
+        "cc-by-4.0/A/Ann/1.svg": 1,
+        "cc-by-sa-4.0/A/Ann/1.svg": 1,
+    }
+    for path, withdrawn in moves.items():
+        found = changes_by_category({"cc-0/A/Ann/1.svg": "a"}, {path: "a"}, policy_for("attribution"))
+        assert found["A"].withdrawn == withdrawn, path
 
 
 def test_prune_frees_what_was_replaced_and_keeps_what_was_published(settings):

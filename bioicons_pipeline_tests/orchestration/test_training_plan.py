@@ -1,11 +1,13 @@
 """The plan moves exactly when a training is worth it, whatever happened to the trainings before."""
 
 import io
+from collections.abc import Sequence
 
 import pandas as pd
 import pytest
 
 from bioicons_pipeline.library.drift import Thresholds
+from bioicons_pipeline.library.records import ExclusionReason
 from bioicons_pipeline.orchestration.stages.base import DATASET, MANIFEST, WEIGHTS
 from bioicons_pipeline.orchestration.stages.gone import WITHDRAWN
 from bioicons_pipeline.orchestration.stages.manifest import LIBRARY, to_parquet
@@ -30,10 +32,25 @@ class Category:
         self.store = store
         self.place = {"partition": "Animals", "base": BASE.stored_as}
 
-    def dataset(self, *names: str | int) -> str:
-        """A dataset of the icons of these names, and the library's manifest of them."""
+    def dataset(self, *names: str | int, dropped: Sequence[int] = ()) -> str:
+        """A dataset of the icons of these names, and the library's manifest of them and of `dropped`, which a
+        curator left out."""
+        frame, out = self._rows(names), self._rows(dropped)
+        buffer = io.BytesIO()
+        frame.to_parquet(buffer)
+        version = self.store.commit({"data/train-animals.parquet": buffer.getvalue()})
+        self.store.set_ref(DATASET, version.id, partition="Animals", info={"icons": len(names)})
+        reason = ExclusionReason.DROPPED_BY_CURATOR.value
+        rows = [frame.assign(included=True, exclusion_reason=None)]
+        rows += [out.assign(included=False, exclusion_reason=reason)] if dropped else []
+        listed = self.store.commit({"manifest.parquet": to_parquet(pd.concat(rows))})
+        self.store.set_ref(LIBRARY, listed.id, info={"categories": ["Animals"]})
+        return version.id
+
+    @staticmethod
+    def _rows(names: Sequence[str | int]) -> pd.DataFrame:
         texts = [str(name) for name in names]
-        frame = pd.DataFrame(
+        return pd.DataFrame(
             {
                 "icon_id": texts,
                 "sha256": texts,
@@ -43,14 +60,6 @@ class Category:
                 "name": texts,
             }
         )
-        buffer = io.BytesIO()
-        frame.to_parquet(buffer)
-        version = self.store.commit({"data/train-animals.parquet": buffer.getvalue()})
-        self.store.set_ref(DATASET, version.id, partition="Animals", info={"icons": len(names)})
-        whole = frame.assign(included=True, exclusion_reason=None)
-        listed = self.store.commit({"manifest.parquet": to_parquet(whole)})
-        self.store.set_ref(LIBRARY, listed.id, info={"categories": ["Animals"]})
-        return version.id
 
     def train(self, dataset: str, note: str = "", asked_by: str | None = None) -> None:
         """Weights of that dataset, whoever asked for them; `asked_by` the plan of when it began."""
@@ -81,7 +90,7 @@ def test_never_trained_then_small_drifts_that_add_up(animals):
     assert animals.plan() == (False, "no icon changed") and not animals.wanted()
     animals.dataset(*range(41))
     assert animals.plan() == (False, "1 new") and not animals.wanted()
-    second = animals.dataset(*range(1, 41))
+    second = animals.dataset(*range(1, 41), dropped=[0])
     assert animals.plan() == (True, "1 new, 1 gone") and animals.wanted()
     animals.train(second)
     assert animals.plan() == (False, "no icon changed")
@@ -106,13 +115,22 @@ def test_training_by_hand_counts_and_the_same_dataset_can_be_asked_for_again(ani
     animals.train(second)  # by hand, before the plan was looked at
     assert animals.plan() == (False, "no icon changed") and not animals.wanted()
     animals.dataset(*range(40))  # upstream goes back
-    assert animals.plan() == (True, "20 gone") and animals.wanted()
+    assert animals.plan() == (True, "withdrawn: 40 (deleted upstream) and 19 more") and animals.wanted()
 
 
 def test_trained_by_hand_before_there_was_a_plan(animals):
     animals.train(animals.dataset(*range(40)))
     assert animals.plan() == (True, "no icon changed")  # the first plan is new, and asks for nothing
     assert not animals.wanted()
+
+
+def test_one_icon_that_upstream_deletes_is_enough_and_one_that_a_curator_drops_is_not(animals):
+    animals.train(animals.dataset(*range(40)))
+    animals.plan()
+    animals.dataset(*range(39), dropped=[39])
+    assert animals.plan() == (False, "1 gone") and not animals.wanted()
+    animals.dataset(*range(39))
+    assert animals.plan() == (True, "withdrawn: 39 (deleted upstream)") and animals.wanted()
 
 
 def test_another_base_or_other_content_of_it(animals):
@@ -156,7 +174,7 @@ def test_what_is_asked_for_during_a_training_is_still_to_be_done_after_it(animal
     assert animals.plan() == (True, "5 new")
     began_by = version_of_plan(animals.store, "Animals", BASE.stored_as)
     third = animals.dataset(*range(5, 45))  # five are withdrawn while it trains
-    assert animals.plan() == (True, "5 gone")
+    assert animals.plan() == (True, "withdrawn: 0 (deleted upstream) and 4 more")
     animals.train(second, asked_by=began_by)
     assert animals.wanted()
     animals.train(third, asked_by=version_of_plan(animals.store, "Animals", BASE.stored_as))

@@ -8,6 +8,7 @@ from pydantic import Field
 from bioicons_pipeline.orchestration.assets.lora_weights import library_lora_weights, lora_weights
 from bioicons_pipeline.orchestration.assets.sample_grid import library_sample_grid, sample_grid
 from bioicons_pipeline.orchestration.conditions import follows
+from bioicons_pipeline.orchestration.durations import STORED_AS
 from bioicons_pipeline.orchestration.executors import GPU_POOL
 from bioicons_pipeline.orchestration.looks import LIBRARY_WIDE, MODEL, looks
 from bioicons_pipeline.orchestration.partitions import CATEGORIES
@@ -33,7 +34,7 @@ def _evaluate(
     artifacts: ArtifactStore,
     base: Base,
 ) -> dg.MaterializeResult:
-    from bioicons_pipeline.orchestration.stages import evaluation
+    from bioicons_pipeline.orchestration.stages import evaluation, origin, weights
     from bioicons_pipeline.orchestration.workshop import Stock
 
     store = artifacts.open()
@@ -44,7 +45,13 @@ def _evaluate(
         outcome = evaluation.report(
             Stock(store, artifacts.cache), artifacts.work, model, plan, phase_log(context)
         )
-    metadata: dict[str, Any] = {"status": outcome.facts["status"], **where(store, outcome)}
+    stored_as = weights.ref_name(model)
+    metadata: dict[str, Any] = {
+        "status": outcome.facts["status"],
+        "base": model.name,
+        STORED_AS: stored_as,
+        **where(store, outcome, origin.of_weights(store, category, stored_as)),
+    }
     for name, content in evaluation.shown(store, outcome).items():
         metadata[name] = (
             picture(content, name) if isinstance(content, bytes) else dg.MetadataValue.md(content)

@@ -24,7 +24,7 @@ from bioicons_pipeline.orchestration.resources import ArtifactStore
 )
 def icon_captions(context: dg.AssetExecutionContext, artifacts: ArtifactStore) -> Iterator[Event]:
     """Several captions an icon, from its name, its measured colours and its author's style."""
-    from bioicons_pipeline.orchestration.stages import captions, gone
+    from bioicons_pipeline.orchestration.stages import captions, gone, origin
 
     store = artifacts.open()
     outcomes, stopped = each_category(
@@ -42,6 +42,6 @@ def icon_captions(context: dg.AssetExecutionContext, artifacts: ArtifactStore) -
             ),
             "grammar version": outcome.facts["grammar_version"],
             "examples": dg.MetadataValue.md(captions.examples(store, outcome.version_id)),
-            **where(store, outcome),
+            **where(store, outcome, origin.of_manifest(store, category)),
         }
     yield from emit(context, outcomes, metadata, stopped=stopped)

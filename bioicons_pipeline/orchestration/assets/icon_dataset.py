@@ -18,7 +18,6 @@ from bioicons_pipeline.orchestration.looks import (
     LIBRARY_DATASET_LINEAGE,
     LIBRARY_WIDE,
     looks,
-    upstream_link,
 )
 from bioicons_pipeline.orchestration.partitions import CATEGORIES
 from bioicons_pipeline.orchestration.reporting import (
@@ -34,6 +33,8 @@ from bioicons_pipeline.orchestration.resources import ArtifactStore, UpstreamLib
 
 
 def _metadata(store: Any, outcome: Any) -> dict[str, Any]:
+    from bioicons_pipeline.orchestration.stages import origin
+
     facts = outcome.facts
     return {
         "icons": facts["icons"],
@@ -42,9 +43,8 @@ def _metadata(store: Any, outcome: Any) -> dict[str, Any]:
         "families": facts["families"],
         "licence mix": counts_table(facts["licence_mix"], "SPDX"),
         "authors": counts_table(facts["authors"], "author"),
-        "upstream commit": upstream_link(facts["commit"], facts["source_url"]),
         "dagster/column_schema": DATASET_SCHEMA,
-        **where(store, outcome),
+        **where(store, outcome, origin.of_facts(facts)),
     }
 
 

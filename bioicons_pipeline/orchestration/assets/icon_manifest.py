@@ -7,7 +7,7 @@ import dagster as dg
 from bioicons_pipeline.orchestration.assets.inputs import curation_rules, licence_preset
 from bioicons_pipeline.orchestration.assets.svg_snapshot import svg_snapshot
 from bioicons_pipeline.orchestration.conditions import follows
-from bioicons_pipeline.orchestration.looks import LIBRARY, MANIFEST_SCHEMA, looks, upstream_link
+from bioicons_pipeline.orchestration.looks import LIBRARY, MANIFEST_SCHEMA, looks
 from bioicons_pipeline.orchestration.partitions import CATEGORIES, register
 from bioicons_pipeline.orchestration.reporting import (
     Event,
@@ -33,7 +33,7 @@ def icon_manifest(
     context: dg.AssetExecutionContext, artifacts: ArtifactStore, upstream: UpstreamLibrary
 ) -> Iterator[Event]:
     """One row an icon: author, licence, source link, included or the reason why not, family, split."""
-    from bioicons_pipeline.orchestration.stages import manifest
+    from bioicons_pipeline.orchestration.stages import manifest, origin
 
     store = artifacts.open()
     with user_errors():
@@ -57,9 +57,8 @@ def icon_manifest(
             "licence mix": counts_table(outcome.facts["licence_mix"], "SPDX"),
             "left out": counts_table(outcome.facts["left_out"], "reason"),
             "authors": counts_table(outcome.facts["authors"], "author"),
-            "upstream commit": upstream_link(outcome.facts["commit"], outcome.facts["source_url"]),
             "curation notes": len(manifest.notes(store)),
-            **where(store, outcome),
+            **where(store, outcome, origin.of_facts(outcome.facts)),
         }
         for category, outcome in outcomes.items()
     }

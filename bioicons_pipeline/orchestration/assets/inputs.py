@@ -4,17 +4,27 @@ An observation reports a version and builds nothing; what depends on the input f
 Upstream is observed by the clock, the others by a sensor that sees an edit within a minute (automation).
 """
 
+from collections.abc import Callable
+
 import dagster as dg
 
-from bioicons_pipeline.orchestration.looks import INPUTS
+from bioicons_pipeline.orchestration.looks import DATASET, LIBRARY, MODEL, input_spec, upstream_link
 from bioicons_pipeline.orchestration.reporting import user_errors
 from bioicons_pipeline.orchestration.resources import ArtifactStore, Base, UpstreamLibrary
 
 
-@dg.observable_source_asset(
-    group_name=INPUTS,
-    tags={"dagster/kind/git": ""},
-    description="The upstream library as it is now; its version is git's hash of the tree static/icons.",
+def _observed(
+    name: str, kind: str, first_used_in: str, description: str
+) -> Callable[[Callable[..., dg.ObserveResult]], dg.AssetsDefinition]:
+    """An observed asset. By the decorator for several, since the one for one takes no owners."""
+    return dg.multi_observable_source_asset(specs=[input_spec(name, kind, first_used_in, description)])
+
+
+@_observed(
+    "bioicons_upstream",
+    "git",
+    LIBRARY,
+    "The upstream library as it is now; its version is git's hash of the tree static/icons.",
 )
 def bioicons_upstream(
     context: dg.OpExecutionContext, artifacts: ArtifactStore, upstream: UpstreamLibrary
@@ -32,15 +42,11 @@ def bioicons_upstream(
         )
     return dg.ObserveResult(
         data_version=dg.DataVersion(seen.version),
-        metadata={"upstream commit": seen.commit, "source": seen.source_url},
+        metadata={"upstream commit": upstream_link(seen.commit, seen.source_url), "source": seen.source_url},
     )
 
 
-@dg.observable_source_asset(
-    group_name=INPUTS,
-    tags={"dagster/kind/yaml": ""},
-    description="What a curator decided icon by icon: the curation file.",
-)
+@_observed("curation_rules", "yaml", LIBRARY, "What a curator decided icon by icon: the curation file.")
 def curation_rules(upstream: UpstreamLibrary) -> dg.ObserveResult:
     """What a curator decided icon by icon: the curation file."""
     from bioicons_pipeline.orchestration.stages import inputs
@@ -52,10 +58,7 @@ def curation_rules(upstream: UpstreamLibrary) -> dg.ObserveResult:
     )
 
 
-@dg.observable_source_asset(
-    group_name=INPUTS,
-    description="Which licences may be trained on.",
-)
+@_observed("licence_preset", "spdx", LIBRARY, "Which licences may be trained on.")
 def licence_preset(upstream: UpstreamLibrary) -> dg.ObserveResult:
     """Which licences may be trained on."""
     from bioicons_pipeline.orchestration.stages import inputs
@@ -67,10 +70,11 @@ def licence_preset(upstream: UpstreamLibrary) -> dg.ObserveResult:
     )
 
 
-@dg.observable_source_asset(
-    group_name=INPUTS,
-    tags={"dagster/kind/csv": ""},
-    description="The hand tables that captions are made with, and the grammar that reads them.",
+@_observed(
+    "caption_tables",
+    "csv",
+    DATASET,
+    "The hand tables that captions are made with, and the grammar that reads them.",
 )
 def caption_tables() -> dg.ObserveResult:
     """The hand tables that captions are made with, and the grammar that reads them."""
@@ -79,11 +83,7 @@ def caption_tables() -> dg.ObserveResult:
     return dg.ObserveResult(data_version=dg.DataVersion(inputs.tables_version()))
 
 
-@dg.observable_source_asset(
-    group_name=INPUTS,
-    tags={"dagster/kind/pytorch": ""},
-    description="The base model that LoRAs are trained on.",
-)
+@_observed("base_model", "pytorch", MODEL, "The base model that LoRAs are trained on.")
 def base_model(base: Base) -> dg.ObserveResult:
     """The base model that LoRAs are trained on."""
     from bioicons_pipeline.orchestration.stages import inputs

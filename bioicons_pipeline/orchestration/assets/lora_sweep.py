@@ -35,7 +35,7 @@ def _sweep(
     base: Base,
     backend: TrainingBackend,
 ) -> dg.MaterializeResult:
-    from bioicons_pipeline.orchestration.stages import sweep, weights
+    from bioicons_pipeline.orchestration.stages import origin, sweep, weights
 
     store = artifacts.open()
     with user_errors():
@@ -67,7 +67,7 @@ def _sweep(
         data_version=dg.DataVersion(outcome.version_id),
         metadata={
             "base": model.name,
-            **where(store, outcome),
+            **where(store, outcome, origin.of_dataset(store, category)),
             "best": outcome.facts["best"],
             "table": dg.MetadataValue.md(sweep.markdown(files[sweep.TABLE])),
             "grid": picture(files[sweep.PICTURE], "sweep"),

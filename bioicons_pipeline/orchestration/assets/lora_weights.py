@@ -14,8 +14,9 @@ from bioicons_pipeline.orchestration.conditions import (
     at_most_weekly,
     follows_when_all_is_settled,
 )
+from bioicons_pipeline.orchestration.durations import STORED_AS
 from bioicons_pipeline.orchestration.executors import GPU_POOL
-from bioicons_pipeline.orchestration.looks import LIBRARY_WIDE, MODEL, looks, upstream_link
+from bioicons_pipeline.orchestration.looks import LIBRARY_WIDE, MODEL, looks
 from bioicons_pipeline.orchestration.partitions import CATEGORIES
 from bioicons_pipeline.orchestration.reporting import holder, picture, user_errors, where
 from bioicons_pipeline.orchestration.resources import ArtifactStore, Base, TrainingBackend
@@ -60,7 +61,7 @@ def _train(
     base: Base,
     backend: TrainingBackend,
 ) -> dg.MaterializeResult:
-    from bioicons_pipeline.orchestration.stages import training_plan, weights
+    from bioicons_pipeline.orchestration.stages import origin, training_plan, weights
 
     store = artifacts.open()
     summary: dict[str, Any] = {}
@@ -79,7 +80,13 @@ def _train(
                 outcome = weights.accept(store, plan, model, category, version_id, lease.check)
                 backend.forget(plan.request)
     facts = outcome.facts
-    metadata: dict[str, Any] = {"status": facts["status"], "base": model.name, **where(store, outcome)}
+    made_from = origin.of_facts(facts) or origin.of_dataset(store, category)
+    metadata: dict[str, Any] = {
+        "status": facts["status"],
+        "base": model.name,
+        STORED_AS: weights.ref_name(model),
+        **where(store, outcome, made_from),
+    }
     if facts["status"] == "trained":
         version = store.version(outcome.version_id)
         curve = store.read(version, CURVE_NAME)
@@ -93,7 +100,6 @@ def _train(
             "steps": facts["steps"],
             "icons": facts["icons"],
             "licence mix": json.dumps(facts["licence_mix"]),
-            "upstream commit": upstream_link(facts["upstream_commit"], facts["upstream_source"]),
             "dataset version": facts["dataset_version"],
             **{key: value for key, value in summary.items() if isinstance(value, int | float | str)},
         }

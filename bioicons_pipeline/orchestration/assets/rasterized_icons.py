@@ -24,7 +24,7 @@ def rasterized_icons(
     context: dg.AssetExecutionContext, artifacts: ArtifactStore, upstream: UpstreamLibrary
 ) -> Iterator[Event]:
     """The picture of each included icon: cropped, padded to a square, on white; alpha beside it."""
-    from bioicons_pipeline.orchestration.stages import gone, images
+    from bioicons_pipeline.orchestration.stages import gone, images, origin
 
     store = artifacts.open()
     outcomes, stopped = each_category(
@@ -49,6 +49,6 @@ def rasterized_icons(
             "did not render": outcome.facts["refused"],
             "size (px)": outcome.facts["size"],
             **({"contact sheet": picture(sheet, category)} if sheet else {}),
-            **where(store, outcome),
+            **where(store, outcome, origin.of_manifest(store, category)),
         }
     yield from emit(context, outcomes, metadata, stopped=stopped)

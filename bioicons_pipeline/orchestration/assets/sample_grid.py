@@ -7,6 +7,7 @@ from pydantic import Field
 
 from bioicons_pipeline.orchestration.assets.lora_weights import library_lora_weights, lora_weights
 from bioicons_pipeline.orchestration.conditions import follows
+from bioicons_pipeline.orchestration.durations import STORED_AS
 from bioicons_pipeline.orchestration.executors import GPU_POOL
 from bioicons_pipeline.orchestration.looks import LIBRARY_WIDE, MODEL, looks
 from bioicons_pipeline.orchestration.partitions import CATEGORIES
@@ -30,7 +31,7 @@ def _draw(
     artifacts: ArtifactStore,
     base: Base,
 ) -> dg.MaterializeResult:
-    from bioicons_pipeline.orchestration.stages import grid
+    from bioicons_pipeline.orchestration.stages import grid, origin, weights
 
     store = artifacts.open()
     with user_errors():
@@ -43,7 +44,13 @@ def _draw(
             seed=config.seed,
             progress=progress_log(context, "images sampled"),
         )
-    metadata: dict[str, Any] = {"status": outcome.facts["status"], **where(store, outcome)}
+    stored_as = weights.ref_name(model)
+    metadata: dict[str, Any] = {
+        "status": outcome.facts["status"],
+        "base": model.name,
+        STORED_AS: stored_as,
+        **where(store, outcome, origin.of_weights(store, category, stored_as)),
+    }
     if outcome.facts["status"] == "sampled":
         image = store.read(store.version(outcome.version_id), "grid.png")
         metadata |= {

@@ -4,7 +4,7 @@ import dagster as dg
 
 from bioicons_pipeline.orchestration.assets.inputs import bioicons_upstream
 from bioicons_pipeline.orchestration.conditions import follows
-from bioicons_pipeline.orchestration.looks import LIBRARY, looks, upstream_link
+from bioicons_pipeline.orchestration.looks import LIBRARY, looks
 from bioicons_pipeline.orchestration.partitions import register
 from bioicons_pipeline.orchestration.reporting import counts_table, progress_log, user_errors, where
 from bioicons_pipeline.orchestration.resources import ArtifactStore, UpstreamLibrary
@@ -20,7 +20,7 @@ def svg_snapshot(
     context: dg.AssetExecutionContext, artifacts: ArtifactStore, upstream: UpstreamLibrary
 ) -> dg.MaterializeResult:
     """Every SVG of one upstream commit, content-addressed; later stages read from here alone."""
-    from bioicons_pipeline.orchestration.stages import snapshot
+    from bioicons_pipeline.orchestration.stages import origin, snapshot
 
     store = artifacts.open()
     with user_errors():
@@ -39,12 +39,11 @@ def svg_snapshot(
         metadata={
             "icons": facts["icons"],
             "commit": facts["commit"],
-            "upstream commit": upstream_link(facts["commit"], facts["source_url"]),
             "committed at": str(facts["committed_at"]),
             "source": facts["source_url"],
             "categories": counts_table(facts["icons_by_category"], "category"),
             "new categories": new,
             "refused files": len(facts["refused"]),
-            **where(store, outcome),
+            **where(store, outcome, origin.of_facts(facts)),
         },
     )

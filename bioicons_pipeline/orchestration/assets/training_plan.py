@@ -14,10 +14,13 @@ from bioicons_pipeline.orchestration.reporting import Event, each_category, emit
 from bioicons_pipeline.orchestration.resources import ArtifactStore, Base, RetrainingPolicy
 
 
-def _metadata(store: Any, outcome: Any) -> Mapping[str, Any]:
+def _metadata(store: Any, outcome: Any, category: str | None) -> Mapping[str, Any]:
+    from bioicons_pipeline.orchestration.stages import origin
+
     facts = outcome.facts
     names = ("status", "asked", "reason", "icons", "changed icons", "trained on")
-    return {**{name: facts[name] for name in names if facts.get(name) is not None}, **where(store, outcome)}
+    said = {name: facts[name] for name in names if facts.get(name) is not None}
+    return {**said, **where(store, outcome, origin.of_dataset(store, category))}
 
 
 @dg.asset(
@@ -40,7 +43,7 @@ def training_plan(
     outcomes, stopped = each_category(
         context, lambda category: stage.plan(store, category, planned, retraining.thresholds())
     )
-    metadata = {category: _metadata(store, outcome) for category, outcome in outcomes.items()}
+    metadata = {category: _metadata(store, outcome, category) for category, outcome in outcomes.items()}
     yield from emit(context, outcomes, metadata, stopped=stopped)
 
 
@@ -62,5 +65,5 @@ def library_training_plan(
         planned = stage.planned_base(base.name, artifacts.bases)
         outcome = stage.plan(store, None, planned, retraining.thresholds())
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(outcome.version_id), metadata=_metadata(store, outcome)
+        data_version=dg.DataVersion(outcome.version_id), metadata=_metadata(store, outcome, None)
     )

@@ -8,7 +8,7 @@ Does not belong here: how long things take (`orchestration/durations.py`), words
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from bioicons_pipeline.library.licences import LicencePolicy, licence_of_folder,
 from bioicons_pipeline.library.observe import Listing, blob_id, listing
 from bioicons_pipeline.library.records import path_facts
 from bioicons_pipeline.library.source import SourceError
-from bioicons_pipeline.orchestration.stages.base import DATASET, SNAPSHOT, WEIGHTS
+from bioicons_pipeline.orchestration.stages.base import DATASET, SNAPSHOT, WEIGHTS, MissingInputError
 from bioicons_pipeline.orchestration.stages.gone import gone_categories
+from bioicons_pipeline.orchestration.stages.manifest import whole_manifest
 from bioicons_pipeline.orchestration.stages.snapshot import location_of
 from bioicons_pipeline.orchestration.stages.training_plan import PlannedBase, consider, is_pending
 from bioicons_pipeline.orchestration.stages.weights import MINIMUM_ICONS
@@ -29,8 +30,9 @@ WITHDRAWN = "withdrawn upstream"
 
 @dataclass(frozen=True)
 class Changes:
-    """Icons of a category that upstream added, removed, renamed, and drew anew; `withdrawn`: that are under a
-    licence now that may not be used; `icons` that it has now under licences that may be used, of `listed`."""
+    """Icons of a category that upstream added, removed, renamed, and drew anew; `withdrawn`: that were in
+    use, and are deleted or under another licence now; `icons` that it has now under licences that may be
+    used, of `listed`."""
 
     added: int = 0
     removed: int = 0
@@ -79,7 +81,7 @@ def prospects(
     location = location_of(source)
     now = listing(location, ref, cache_dir / "git")
     policy = policy_for(preset)
-    changes = changes_by_category(_known(store, location, now, cache_dir), now.ids, policy)
+    changes = changes_by_category(_known(store, location, now, cache_dir), now.ids, policy, _used(store))
     gone = gone_categories(store)
     found = []
     for category in sorted(changes):
@@ -95,12 +97,15 @@ def prospects(
 
 
 def changes_by_category(
-    before: Mapping[str, str], now: Mapping[str, str], policy: LicencePolicy
+    before: Mapping[str, str], now: Mapping[str, str], policy: LicencePolicy, used: Set[str] | None = None
 ) -> dict[str, Changes]:
-    """What changed from one listing (path → id of the content) to another, for every category of either."""
+    """What changed from one listing (path → id of the content) to another, for every category of either.
+
+    used: paths that the manifest includes; what was left out cannot be withdrawn. None: all of them.
+    """
     counts: dict[str, Counter[str]] = {}
     allowed = {path for path in {*before, *now} if _may_be_used(path, policy)}
-    elsewhere = {now[path]: path for path in now if path not in allowed}
+    published = {(now[path], path_facts(path).licence_folder) for path in allowed & now.keys()}
     for path in {*before, *now}:
         if not path.lower().endswith(".svg"):
             continue
@@ -113,7 +118,8 @@ def changes_by_category(
             count["added"] += 1
         elif path not in now:
             count["removed"] += 1
-            count["withdrawn"] += before[path] in elsewhere
+            there = (before[path], path_facts(path).licence_folder) in published
+            count["withdrawn"] += not there and (used is None or path in used)
         elif before[path] != now[path]:
             count["redrawn"] += 1
     for category, count in counts.items():
@@ -132,6 +138,15 @@ def _renamed(category: str, before: Mapping[str, str], now: Mapping[str, str], a
 def _may_be_used(path: str, policy: LicencePolicy) -> bool:
     licence = licence_of_folder(path_facts(path).licence_folder)
     return licence is not None and policy.allows(licence.spdx)
+
+
+def _used(store: Store) -> Set[str] | None:
+    """Paths of the icons that the manifest includes; None where there is no manifest yet."""
+    try:
+        frame = whole_manifest(store)
+    except MissingInputError:
+        return None
+    return set(frame.loc[frame["included"].astype(bool), "source_path"].astype(str))
 
 
 def _known(store: Store, location: str, now: Listing, cache_dir: Path) -> Mapping[str, str]:
@@ -176,7 +191,7 @@ def _prospect(
     decision = consider(store, category, base, thresholds)
     drifted = decision.drift.icons if decision.drift else 0
     if changes.withdrawn:
-        return Prospect(category, changes, True, True, f"{changes.withdrawn} withdrawn by licence")
+        return Prospect(category, changes, True, True, f"{changes.withdrawn} withdrawn")
     if decision.ask:
         return Prospect(category, changes, changes.any, True, decision.reason)
     if is_pending(store, category, base.stored_as):
