@@ -98,17 +98,17 @@ def request_of(folder: Path, dataset_version: str, work: str, steps: int) -> Any
 
 def ours(folder: Path, dataset_version: str, work: str, steps: int) -> Any:
     """The trainer, ready for its first step."""
-    from bioicons_pipeline.training import run
+    from bioicons_pipeline.training import prepare, run
     from bioicons_pipeline.training.progress import Display
 
     request = request_of(folder, dataset_version, work, steps)
     path = Path(request.work_dir)
     base = run.resolve_base(request.base, path / "cache")
-    folder = run.checkout_dataset(request.store_root, request.dataset_version, path)
+    folder = prepare.checkout_dataset(request.store_root, request.dataset_version, path)
     train_set, heldout = run.open_dataset(folder)
     accelerator = run.make_accelerator(request.config)
     display = Display(steps=steps, quiet=True)
-    return run.prepare(request, base, train_set, heldout, {}, path / "run", accelerator, display)
+    return prepare.prepare(request, base, train_set, heldout, {}, path / "run", accelerator, display)
 
 
 class Bare:

@@ -10,36 +10,24 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from bioicons_pipeline.store import Store
-from bioicons_pipeline.store.parallel import Progress
 from bioicons_pipeline.training import checkpoint as checkpoints
-from bioicons_pipeline.training.adapter import add_adapter
 from bioicons_pipeline.training.base_models import BaseModel, check_base, resolve_base
-from bioicons_pipeline.training.buckets import bucket_sizes
-from bioicons_pipeline.training.cache import EncodingCache, write_atomically, write_json
+from bioicons_pipeline.training.cache import write_json
 from bioicons_pipeline.training.config import TRAINER_VERSION, TrainingConfig, digest
-from bioicons_pipeline.training.data import WEIGHTS_FILE, IconSet, open_dataset
-from bioicons_pipeline.training.device import autocast_of, machine_of, make_accelerator
-from bioicons_pipeline.training.encoders import (
-    fill_cache,
-    latent_scaling,
-    load_transformer,
-    scheduler_config,
-)
-from bioicons_pipeline.training.evaluate import FixedNoise
+from bioicons_pipeline.training.data import IconSet, open_dataset
+from bioicons_pipeline.training.device import machine_of, make_accelerator
 from bioicons_pipeline.training.extras import check_extras
 from bioicons_pipeline.training.files import VALIDATION_FOLDER
 from bioicons_pipeline.training.guards import enough_memory, only_one
-from bioicons_pipeline.training.lora import BatchSource, Trainer, plan_of
+from bioicons_pipeline.training.lora import Trainer
 from bioicons_pipeline.training.memory import pieces_of, settle
 from bioicons_pipeline.training.notice import Notice
-from bioicons_pipeline.training.objective import resolution_shift
+from bioicons_pipeline.training.prepare import checkout_dataset, prepare
 from bioicons_pipeline.training.progress import Display, Send
 from bioicons_pipeline.training.publish import publish
 from bioicons_pipeline.training.request import TrainingOutcome, TrainingRequest
-from bioicons_pipeline.training.sharding import agreed, poorest, sharded
+from bioicons_pipeline.training.sharding import agreed, poorest
 from bioicons_pipeline.training.stored import StoredCheckpoints
 from bioicons_pipeline.training.validation import Validation, prompts_of, schedule
 from bioicons_pipeline.training.wandb_log import logs_of
@@ -121,122 +109,6 @@ def run_identity(request: TrainingRequest, base: BaseModel, processes: int) -> d
         # a step takes batch_size samples per process: with another number of them the data position differs
         "processes": processes,
     }
-
-
-def checkout_dataset(
-    store_root: str, dataset_version: str, work: Path, progress: Progress | None = None
-) -> Path:
-    """Folder with the dataset's Parquet files, complete; another run's copy is reused."""
-    target = work / "datasets" / dataset_version
-    if not (target / "data").is_dir():
-        store = Store(store_root)
-        version = store.version(dataset_version)
-        if any(entry.path == WEIGHTS_FILE for entry in version.files):
-            write_atomically(target / WEIGHTS_FILE, store.read(version, WEIGHTS_FILE))
-        store.checkout(version, target / "data", prefix="data/", progress=progress)
-    return target
-
-
-def prepare(
-    request: TrainingRequest,
-    base: BaseModel,
-    train_set: IconSet,
-    heldout: IconSet,
-    identity: dict[str, Any],
-    run_dir: Path,
-    accelerator: Any,
-    display: Display,
-) -> Trainer:
-    """Fill the cache, load the transformer with its adapter, and put the loop together."""
-    config, device = request.config, accelerator.device
-    half = device.type == "cuda" and accelerator.mixed_precision == "bf16"
-    dtype = torch.bfloat16 if half else torch.float32
-    cache = EncodingCache(
-        request_cache(request), f"{base.fingerprint}/{dtype}", config.resolution, config.t5_length
-    )
-    if config.aspect_buckets:
-        with accelerator.main_process_first():
-            measured = display.phase_of("shapes")
-            train_set, heldout = (cache.in_buckets(each, measured) for each in (train_set, heldout))
-    plan = plan_of(train_set.icons, config, accelerator.num_processes)
-    fixed = {
-        "train": FixedNoise.choose(train_set, config.eval_icons, config.eval_sigmas, config.seed),
-        "heldout": FixedNoise.choose(heldout, config.eval_icons, config.eval_sigmas, config.seed),
-    }
-    captions = {
-        *plan.captions(),
-        *(icon.captions[0] for split in fixed.values() for icon in split.icons),
-        *prompts_of(config, train_set, heldout),
-    }
-    with accelerator.main_process_first(), enough_memory(config, "encoding images and captions"):
-        cut = fill_cache(
-            cache,
-            base,
-            (train_set, IconSet(fixed["heldout"].icons, heldout.files)),
-            sorted(captions),
-            device=device,
-            dtype=dtype,
-            progress=display.phase,
-        )
-    if cut:
-        display.note(
-            f"{cut} captions are longer than t5_length = {config.t5_length} tokens: their end is cut off"
-        )
-    with enough_memory(config, "loading the transformer"):
-        transformer, model = _models(base, dtype, config, accelerator)
-    shift = scheduler_config(base)
-    source = BatchSource(
-        plan,
-        cache,
-        config,
-        scaling=latent_scaling(base),
-        mu=resolution_shift((config.resolution // 16) ** 2, shift),
-        bucket_mu={
-            (height, width): resolution_shift(height * width // 256, shift)
-            for height, width in bucket_sizes(config.resolution)
-        },
-        rank=accelerator.process_index,
-        processes=accelerator.num_processes,
-    )
-    return Trainer(
-        config=config,
-        model=model,
-        transformer=transformer,
-        accelerator=accelerator,
-        autocast=autocast_of(accelerator),
-        source=source,
-        cache=cache,
-        fixed=fixed,
-        guidance=config.guidance if transformer.config.guidance_embeds else None,
-        checkpoint_dir=run_dir / "checkpoints",
-        identity=identity,
-    )
-
-
-def _models(base: BaseModel, dtype: torch.dtype, config: TrainingConfig, accelerator: Any) -> tuple[Any, Any]:
-    """The transformer with its adapter, and the same as it is called in training."""
-
-    def adapted(device: torch.device) -> Any:
-        transformer = load_transformer(base, dtype, config.quantize)
-        if config.quantize != "nf4":  # bitsandbytes has put it there, while it read
-            transformer = transformer.to(device)
-        add_adapter(transformer, config)
-        if config.gradient_checkpointing is True:
-            transformer.enable_gradient_checkpointing()
-        if config.compile_blocks:
-            transformer.compile_repeated_blocks()
-        return transformer
-
-    if config.shard_base:
-        transformer = sharded(lambda: adapted(torch.device("cpu")), accelerator)
-        return transformer, transformer
-    transformer = adapted(accelerator.device)
-    return transformer, accelerator.prepare(transformer) if accelerator.num_processes > 1 else transformer
-
-
-def request_cache(request: TrainingRequest) -> Path:
-    """Folder of the encodings; runs on other datasets and configs share it."""
-    return Path(request.work_dir).expanduser().absolute() / "encodings"
 
 
 def _resume(trainer: Trainer, request: TrainingRequest, display: Display) -> int | None:

@@ -13,9 +13,10 @@ from bioicons_pipeline.store import Store
 from bioicons_pipeline.training.base_models import resolve_base
 from bioicons_pipeline.training.data import open_dataset
 from bioicons_pipeline.training.files import WEIGHTS_NAME
+from bioicons_pipeline.training.prepare import checkout_dataset
 from bioicons_pipeline.training.presets import preset
 from bioicons_pipeline.training.request import TrainingRequest
-from bioicons_pipeline.training.run import checkout_dataset, train
+from bioicons_pipeline.training.run import train
 from bioicons_pipeline.training.tiny_base import build_tiny_base
 from bioicons_pipeline_tests.training.conftest import MINI
 from bioicons_pipeline_tests.training.making import commit_dataset, make_rows

@@ -286,10 +286,10 @@ def test_pieces_of_a_folder_are_counted_in_its_files(mini_base, mini_pipeline):
 
 
 def test_a_run_is_refused_before_anything_is_loaded(make_request, monkeypatch):
-    from bioicons_pipeline.training import run
+    from bioicons_pipeline.training import prepare, run
 
     for name in ("fill_cache", "load_transformer"):
-        monkeypatch.setattr(run, name, lambda *a, **k: pytest.fail("loaded"))
+        monkeypatch.setattr(prepare, name, lambda *a, **k: pytest.fail("loaded"))
     monkeypatch.setattr(run, "machine_of", lambda accelerator: Machine("cpu", 2**20, False, False))
     with pytest.raises(TrainingError, match=r"needs about .* GiB"):
         run.train(make_request(), quiet=True)

@@ -21,7 +21,7 @@ from bioicons_pipeline.training.errors import TrainingError
 from bioicons_pipeline.training.loop import batches
 from bioicons_pipeline.training.lora import BatchSource
 from bioicons_pipeline.training.objective import scale_latents
-from bioicons_pipeline.training.run import checkout_dataset
+from bioicons_pipeline.training.prepare import checkout_dataset
 from bioicons_pipeline_tests.training.making import draw_png, make_rows, parquet_bytes, write_split
 
 

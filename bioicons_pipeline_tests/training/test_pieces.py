@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load
 
 from bioicons_pipeline.store import Store
-from bioicons_pipeline.training import encoders, run, validation
+from bioicons_pipeline.training import encoders, prepare, run, validation
 from bioicons_pipeline.training.adapter import add_adapter, trainable
 from bioicons_pipeline.training.errors import TrainingError
 from bioicons_pipeline.training.files import WEIGHTS_NAME
@@ -46,7 +46,7 @@ def loaded(monkeypatch):
 
     watch("vae", encoders.load_vae, lambda model: model, encoders)
     watch("text", encoders.TextEncoder, lambda made: made.pipeline.text_encoder_2, encoders)
-    watch("transformer", run.load_transformer, lambda model: model, run)
+    watch("transformer", prepare.load_transformer, lambda model: model, prepare)
     return order
 
 

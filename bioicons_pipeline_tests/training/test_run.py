@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from bioicons_pipeline.store import Store
-from bioicons_pipeline.training import guards, loop, lora, objective, run
+from bioicons_pipeline.training import guards, loop, lora, objective, prepare, run
 from bioicons_pipeline.training.errors import NonFiniteError, TrainingError
 from bioicons_pipeline.training.evaluate import FixedNoise, fixed_noise_loss
 from bioicons_pipeline.training.header import safetensors_metadata
@@ -151,14 +151,17 @@ def evaluate_with(transformer, request, split):
     fixed = FixedNoise.choose(
         heldout if split == "heldout" else train, config.eval_icons, config.eval_sigmas, config.seed
     )
-    cache = run.EncodingCache(
-        run.request_cache(request), f"{base.fingerprint}/torch.float32", config.resolution, config.t5_length
+    cache = prepare.EncodingCache(
+        prepare.request_cache(request),
+        f"{base.fingerprint}/torch.float32",
+        config.resolution,
+        config.t5_length,
     )
     return fixed_noise_loss(
         transformer,
         fixed,
         cache,
-        scaling=run.latent_scaling(base),
+        scaling=prepare.latent_scaling(base),
         guidance=1.0,
         batch_size=1,
         device=torch.device("cpu"),
@@ -215,8 +218,10 @@ def trainer_of(request, tmp_path) -> lora.Trainer:
 
     work = Path(request.work_dir)
     base = run.resolve_base(request.base, work)
-    train, heldout = run.open_dataset(run.checkout_dataset(request.store_root, request.dataset_version, work))
-    return run.prepare(
+    train, heldout = run.open_dataset(
+        prepare.checkout_dataset(request.store_root, request.dataset_version, work)
+    )
+    return prepare.prepare(
         request,
         base,
         train,
@@ -379,7 +384,7 @@ def test_out_of_memory_says_which_setting_to_change(error, make_request, monkeyp
     def fail(*arguments):
         raise error
 
-    monkeypatch.setattr(run.Trainer, "train_step", fail)
+    monkeypatch.setattr(prepare.Trainer, "train_step", fail)
     with pytest.raises(
         TrainingError, match="while training: set batch_size to 1 and accumulation to 2"
     ) as caught:
@@ -399,7 +404,7 @@ def test_other_runtime_errors_are_not_disguised(make_request, monkeypatch):
     def fail(*arguments):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(run.Trainer, "train_step", fail)
+    monkeypatch.setattr(prepare.Trainer, "train_step", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         run.train(make_request(), quiet=True)
 

@@ -70,7 +70,7 @@ def compare(
     # torch comes with the trainer's reader: not before it is needed
     from bioicons_pipeline.evaluation.embedding import Embedder
     from bioicons_pipeline.training.data import open_dataset
-    from bioicons_pipeline.training.run import checkout_dataset
+    from bioicons_pipeline.training.prepare import checkout_dataset
 
     _comparable(adapters)
     embedder = Embedder.load(plan.embeddings) if plan.embeddings else None
