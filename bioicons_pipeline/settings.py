@@ -122,17 +122,17 @@ class Settings(BaseSettings):
     )
 
     def check_deployment(self) -> None:
-        """Refuse a deployment that lacks something; what a place other than `aws` needs, its backend says.
+        """Refuse a deployment that lacks something: settings of its own, and a store on S3.
 
         Raises:
             SettingsError: all that is lacking, by the names of the variables.
         """
-        if self.deployment != "aws":
-            return
         names = {
             "aws": ("ecs_cluster", "ecs_task_definition", "ecs_container", "ecs_capacity_provider"),
             "modal": ("modal_app", "modal_gpu", "modal_secrets"),
-        }[self.deployment]
+        }.get(self.deployment)
+        if names is None:
+            return
         lacking = [f"BIOICONS_{name.upper()}" for name in names if not getattr(self, name)]
         if lacking:
             raise SettingsError(

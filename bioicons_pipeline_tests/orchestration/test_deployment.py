@@ -31,9 +31,9 @@ def test_another_place_needs_nothing_of_ecs():
     """A name in `Settings.deployment` and a branch in `training_backend`: docs/training_backends.md."""
 
     class Wider(Settings):
-        deployment: Literal["local", "aws", "modal"] = "local"
+        deployment: Literal["local", "aws", "modal", "slurm"] = "local"
 
-    Wider(deployment="modal").check_deployment()
+    Wider(deployment="slurm").check_deployment()
     with pytest.raises(SettingsError, match="BIOICONS_ECS_CLUSTER"):
         Wider(deployment="aws").check_deployment()
 
