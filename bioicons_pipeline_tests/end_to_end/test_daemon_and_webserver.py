@@ -1,4 +1,5 @@
-"""Daemon and webserver as two programs, as on a server: what happens when one of them is killed.
+"""Daemon and webserver as two programs, as on a server: what happens when one of them is killed; and the real
+daemon, automation on, that lives with a library that changes.
 
 Does not belong here: `dagster dev`, which starts both and ends with either (`test_dagster_dev`), and
 conditions evaluated week by week (`orchestration/test_living`).
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import dagster as dg
@@ -20,10 +22,11 @@ from bioicons_pipeline.settings import Settings
 from bioicons_pipeline.store import Store
 from bioicons_pipeline_tests.conftest import REPOSITORY
 from bioicons_pipeline_tests.end_to_end.test_dagster_dev import Dev
-from bioicons_pipeline_tests.orchestration.conftest import Place
+from bioicons_pipeline_tests.orchestration.conftest import CATEGORIES, Place, write_library
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 MODULES = {"daemon": "dagster._daemon", "webserver": "dagster_webserver"}
+CHEAP = ("icon_manifest", "rasterized_icons", "icon_captions", "icon_dataset")
 
 
 class Server(Dev):
@@ -148,3 +151,55 @@ def test_a_run_outlives_the_daemon_and_the_webserver(tmp_path):
             assert server.finished(first) == server.finished(second) == "SUCCESS"
     finally:
         server.stop()
+
+
+def test_the_daemon_rebuilds_the_category_that_changed_and_no_other(tmp_path):
+    """Schedule, sensors and run queue as they are; upstream is looked at each minute, and an icon changes."""
+    data, icons = tmp_path / "data", tmp_path / "icons"
+    write_library(icons)
+    build(data, *CATEGORIES, source=str(icons))
+    store = Store(data / "store")
+    before = {
+        (asset, category): store.get_ref(asset, partition=category).version_id
+        for asset in CHEAP
+        for category in CATEGORIES
+    }
+    server = Server(
+        tmp_path,
+        BIOICONS_SOURCE=str(icons),
+        BIOICONS_BASE="flux-tiny",
+        BIOICONS_AUTOMATION="true",
+        BIOICONS_OBSERVE_CRON="* * * * *",
+    )
+    with shared_instance(Settings(data_dir=data)) as instance:
+
+        def observations() -> list[str]:
+            """Versions of upstream, as it was observed, the newest first."""
+            records = instance.fetch_observations(dg.AssetKey("bioicons_upstream"), limit=100).records
+            return [record.asset_observation.tags["dagster/data_version"] for record in records]
+
+        def rebuilt() -> bool | None:
+            ref = store.get_ref("icon_dataset", partition="Good")
+            return True if ref.version_id != before["icon_dataset", "Good"] else None
+
+        try:
+            server.start("daemon")
+            server.wait(lambda: len(observations()) > 1 or None)
+            changed_at = time.time()
+            icon = icons / "static/icons/cc-0/Good/Ann/Good-0.svg"
+            icon.write_text(icon.read_text().replace("#c33", "#0c3"))
+            server.wait(lambda: len(set(observations())) > 1 or None)
+            server.wait(rebuilt, seconds=1200.0)
+        finally:
+            server.stop()
+        made = {asset: set[str | None]() for asset in CHEAP}
+        for asset, partitions in made.items():
+            for record in instance.fetch_materializations(dg.AssetKey(asset), limit=100).records:
+                run = instance.get_run_by_id(record.run_id)
+                if record.timestamp >= changed_at:
+                    assert run.tags["bioicons/asked_by"] == "automation"
+                    partitions.add(record.partition_key)
+    assert made == {asset: set(CATEGORIES) if asset == "icon_manifest" else {"Good"} for asset in CHEAP}
+    for asset in ("icon_manifest", "rasterized_icons", "icon_dataset"):
+        assert store.get_ref(asset, partition="Bad").version_id == before[asset, "Bad"]
+        assert store.get_ref(asset, partition="Good").version_id != before[asset, "Good"]

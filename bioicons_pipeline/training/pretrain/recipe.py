@@ -1,7 +1,8 @@
 """Every number of flux-nano: shapes and the three trainings, in one typed object. No torch here.
 
-Belongs here: what decides the result. Does not belong here: how it is used. Two recipes: `cpu` is what
-two cores do within about two hours, `gpu` is larger and longer.
+Belongs here: what decides the result. Does not belong here: how it is used. The recipe `cpu` is what two
+cores that multiply in bf16 (AVX512-BF16, AMX) do within about 100 minutes; on others it takes four times as
+long, and on a GPU a fraction.
 """
 
 from __future__ import annotations
@@ -85,41 +86,26 @@ _COMMON = {"mixed_precision": "no", "schedule": "cosine", "tensorboard": False, 
 _HALF = {**_COMMON, "mixed_precision": "auto"}
 """bf16 where the CPU multiplies in it by itself, which is four times as fast; fp32 elsewhere."""
 
-_CPU = Recipe(
-    size=64,
-    autoencoder=AutoencoderConfig(
-        **_COMMON, steps=2000, batch_size=16, learning_rate=2e-3, warmup_steps=50, weight_decay=0.0,
-        adam_beta2=0.98, ema_decay=0.99, eval_every=250, checkpoint_every=250,
-    ),
-    text=TextConfig(
-        **_COMMON, steps=1500, batch_size=64, learning_rate=2e-3, warmup_steps=50, adam_beta2=0.98,
-        eval_every=500, checkpoint_every=500,
-    ),
-    flow=FlowConfig(
-        **_COMMON, steps=5500, batch_size=32, learning_rate=1e-3, warmup_steps=150, weight_decay=0.01,
-        adam_beta2=0.98, ema_decay=0.998, eval_every=500, checkpoint_every=250,
-    ),
-    guidance=GuidanceConfig(
-        **_COMMON, steps=200, batch_size=32, learning_rate=2e-4, warmup_steps=20, adam_beta2=0.98,
-        ema_decay=0.98, eval_every=100, checkpoint_every=100,
-    ),
-)  # fmt: skip
 RECIPES: dict[str, Recipe] = {
-    "cpu": _CPU,
-    # 672,000 samples instead of 176,000 in 85 minutes on one core with AVX512-BF16. Held-out loss 0.367
-    # instead of 0.413, and 15 of 64 words bind instead of 5; but on captions in the form of bioicons, which
-    # begin with a style, what comes out draws discs. It does not ship until its captions have that form too.
-    "cpu-bf16": _CPU.model_copy(
-        update={
-            "flow": FlowConfig(
-                **_HALF, steps=9_000, batch_size=64, learning_rate=1.2e-3, warmup_steps=300,
-                weight_decay=0.01, adam_beta2=0.98, ema_decay=0.999, eval_every=500, checkpoint_every=250,
-                logit_mean=0.4, long_share=0.25, compile=True,
-            ),
-            "guidance": GuidanceConfig(
-                **_HALF, steps=600, batch_size=64, learning_rate=3e-4, warmup_steps=30, adam_beta2=0.98,
-                ema_decay=0.98, eval_every=100, checkpoint_every=100,
-            ),
-        }
+    # 576,000 samples of the flow stage at about 130 a second on one core with AVX512-BF16, 250 on two
+    "cpu": Recipe(
+        size=64,
+        autoencoder=AutoencoderConfig(
+            **_COMMON, steps=2000, batch_size=16, learning_rate=2e-3, warmup_steps=50, weight_decay=0.0,
+            adam_beta2=0.98, ema_decay=0.99, eval_every=250, checkpoint_every=250,
+        ),
+        text=TextConfig(
+            **_COMMON, steps=1500, batch_size=64, learning_rate=2e-3, warmup_steps=50, adam_beta2=0.98,
+            eval_every=500, checkpoint_every=500,
+        ),
+        flow=FlowConfig(
+            **_HALF, steps=9_000, batch_size=64, learning_rate=1.2e-3, warmup_steps=300, weight_decay=0.01,
+            adam_beta2=0.98, ema_decay=0.999, eval_every=500, checkpoint_every=250, logit_mean=0.4,
+            long_share=0.25, compile=True,
+        ),
+        guidance=GuidanceConfig(
+            **_HALF, steps=600, batch_size=64, learning_rate=3e-4, warmup_steps=30, adam_beta2=0.98,
+            ema_decay=0.98, eval_every=100, checkpoint_every=100,
+        ),
     ),
 }  # fmt: skip
