@@ -69,7 +69,7 @@ class HalfThenDeath:
         if self._sent:
             time.sleep(0.05)
             os.kill(os.getpid(), signal.SIGKILL)
-        self._sent = len(self._body) // 2
+        self._sent = (len(self._body) + 1) // 2  # nothing would say that the body ends here
         return self._body[: self._sent]
 
 
