@@ -41,7 +41,8 @@ def licence_version(preset: str) -> str:
     """
     from bioicons_pipeline.library.licences import policy_for
 
-    return input_key(preset=preset, policy=repr(policy_for(preset)))
+    # in order: a set has another in every process
+    return input_key(preset=preset, allowed=sorted(policy_for(preset).allowed))
 
 
 def tables_version() -> str:
