@@ -68,6 +68,8 @@ COSTLY = (
     *("training/test_pairing.py", "training/test_pieces.py", "training/test_processes.py"),
     *("training/test_readers.py", "training/test_resume.py", "training/test_run.py"),
     *("training/test_validation.py", "training/test_optimizers.py", "training/test_base_models.py"),
+    *("training/test_buckets.py", "training/test_wandb.py", "training/test_schnell.py"),
+    "store/test_s3_kills.py",
 )
 """Places of tests that start whole programs, train, or draw many icons: not in `make test-fast`."""
 
