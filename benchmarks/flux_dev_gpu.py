@@ -25,8 +25,9 @@ from typing import Any
 
 import torch
 
-from bioicons_pipeline.training.adapter import add_adapter, trainable
+from bioicons_pipeline.training.adapter import equipped, trainable
 from bioicons_pipeline.training.config import TrainingConfig
+from bioicons_pipeline.training.encoders import quantization
 from bioicons_pipeline.training.extras import require
 from bioicons_pipeline.training.memory import Pieces, estimate
 from bioicons_pipeline.training.objective import Conditioning, flow_matching_loss
@@ -76,18 +77,10 @@ def build(shape: FluxShape, config: TrainingConfig, device: torch.device, dtype:
     model.eval().requires_grad_(False)
     if config.quantize in ("int8", "fp8"):
         torchao = require("torchao.quantization", config.quantize, "leave these variants out")
-        weights = (
-            torchao.Int8WeightOnlyConfig if config.quantize == "int8" else torchao.Float8WeightOnlyConfig
-        )
-        torchao.quantize_(model, weights())
+        torchao.quantize_(model, quantization(config.quantize, dtype).quant_type)
     elif config.quantize == "nf4":
         _four_bits(model, device, dtype)
-    add_adapter(model, config)
-    if config.gradient_checkpointing is True:
-        model.enable_gradient_checkpointing()
-    if config.compile_blocks:
-        model.compile_repeated_blocks()
-    return model
+    return equipped(model, config)
 
 
 def _four_bits(model: Any, device: torch.device, dtype: torch.dtype) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 
 from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.orchestration.durations import STORED_AS
 from bioicons_pipeline.orchestration.looks import upstream_link
 from bioicons_pipeline.orchestration.stages.base import MissingInputError, Outcome, Progress, input_key
 from bioicons_pipeline.orchestration.stages.gates import BlockedError, check_open
@@ -97,6 +98,16 @@ def where(store: Any, outcome: Outcome, origin: Origin | None) -> dict[str, Any]
         "changed": outcome.changed,
         **({"upstream commit": upstream_link(origin.commit, origin.source_url)} if origin else {}),
         **({"withdrawn upstream at": outcome.facts[WITHDRAWN]} if WITHDRAWN in outcome.facts else {}),
+    }
+
+
+def on_base(store: Any, outcome: Outcome, base: str, stored_as: str, origin: Origin | None) -> dict[str, Any]:
+    """`where`, and on which base it was made: what `durations` tells the times of several bases apart by."""
+    return {
+        "status": outcome.facts["status"],
+        "base": base,
+        STORED_AS: stored_as,
+        **where(store, outcome, origin),
     }
 
 

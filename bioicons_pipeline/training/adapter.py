@@ -33,6 +33,16 @@ TARGETS = {"attention": _ATTENTION, "attention+ff": f"{_ATTENTION}|{_FEED_FORWAR
 with the `proj_out` of the single blocks."""
 
 
+def equipped(transformer: Any, config: TrainingConfig) -> Any:
+    """`transformer` with its adapter, and with checkpointing and compiled blocks where `config` has them."""
+    add_adapter(transformer, config)
+    if config.gradient_checkpointing is True:
+        transformer.enable_gradient_checkpointing()
+    if config.compile_blocks:
+        transformer.compile_repeated_blocks()
+    return transformer
+
+
 def add_adapter(transformer: nn.Module, config: TrainingConfig) -> list[str]:
     """Freeze `transformer` and add a trainable fp32 LoRA to it; returns the names of the adapted modules.
 

@@ -56,6 +56,14 @@ def machine_of(accelerator: Any) -> Machine:
     return Machine("cpu", host_memory() // processes, half=False, bf16=bf16, processes=processes)
 
 
+def any_says(said: bool, accelerator: Any) -> bool:
+    """Whether one of the processes says so; all of them call this, and all hear the same."""
+    if accelerator.num_processes == 1:
+        return said
+    vote = torch.tensor(float(said), device=accelerator.device)
+    return float(accelerator.reduce(vote, reduction="sum")) > 0
+
+
 def autocast_of(accelerator: Any) -> Callable[[], AbstractContextManager[Any]]:
     """The context of a forward pass in this precision; a function, for each pass has its own."""
     if accelerator.mixed_precision != "bf16":

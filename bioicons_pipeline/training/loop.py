@@ -24,6 +24,7 @@ from torch import Tensor
 from bioicons_pipeline.training import checkpoint as checkpoints
 from bioicons_pipeline.training.checkpoint import Checkpoint, RunState
 from bioicons_pipeline.training.config import LoopConfig
+from bioicons_pipeline.training.device import any_says
 from bioicons_pipeline.training.errors import NonFiniteError
 from bioicons_pipeline.training.optimizers import load_optimizer, make_optimizer, optimizer_tensors
 
@@ -188,13 +189,7 @@ class Loop:
     def _stop_agreed(self) -> bool:
         """Whether a process was asked to stop. All hear the same: one that went on alone would wait for ever
         for the gradients of the others."""
-        if self.stop_asked is None:
-            return False
-        asked = self.stop_asked()
-        if self.accelerator.num_processes == 1:
-            return asked
-        said = torch.tensor(float(asked), device=self.device)
-        return float(self.accelerator.reduce(said, reduction="sum")) > 0
+        return self.stop_asked is not None and any_says(self.stop_asked(), self.accelerator)
 
     def train_step(self, stream: Iterator[Any]) -> None:
         """One optimizer step over `accumulation` forward passes."""

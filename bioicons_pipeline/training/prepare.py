@@ -15,7 +15,7 @@ import torch
 
 from bioicons_pipeline.store import Store
 from bioicons_pipeline.store.parallel import Progress
-from bioicons_pipeline.training.adapter import add_adapter
+from bioicons_pipeline.training.adapter import equipped
 from bioicons_pipeline.training.base_models import BaseModel
 from bioicons_pipeline.training.buckets import bucket_sizes
 from bioicons_pipeline.training.cache import EncodingCache, write_atomically
@@ -143,12 +143,7 @@ def _models(base: BaseModel, dtype: torch.dtype, config: TrainingConfig, acceler
         transformer = load_transformer(base, dtype, config.quantize)
         if config.quantize != "nf4":  # bitsandbytes has put it there, while it read
             transformer = transformer.to(device)
-        add_adapter(transformer, config)
-        if config.gradient_checkpointing is True:
-            transformer.enable_gradient_checkpointing()
-        if config.compile_blocks:
-            transformer.compile_repeated_blocks()
-        return transformer
+        return equipped(transformer, config)
 
     if config.shard_base:
         transformer = sharded(lambda: adapted(torch.device("cpu")), accelerator)

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bioicons_pipeline.training.device import any_says
 from bioicons_pipeline.training.memory import Machine
 
 
@@ -73,8 +74,7 @@ def average_gradients(parameters: Iterable[nn.Parameter], accelerator: Any) -> N
 
 def agreed(said: bool, accelerator: Any) -> bool:
     """What the main process says, in all processes."""
-    vote = torch.tensor(float(said and accelerator.is_main_process), device=accelerator.device)
-    return float(accelerator.reduce(vote, reduction="sum")) > 0
+    return any_says(said and accelerator.is_main_process, accelerator)
 
 
 def poorest(machine: Machine, accelerator: Any) -> Machine:

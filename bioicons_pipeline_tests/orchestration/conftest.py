@@ -10,6 +10,8 @@ import pytest
 from bioicons_pipeline.settings import Settings, get_settings
 from bioicons_pipeline.store import Store
 
+pytest.register_assert_rewrite("bioicons_pipeline_tests.orchestration.backend_rows")
+
 CATEGORIES = ("Bad", "Good")
 SHAPES = (
     '<circle cx="50" cy="50" r="{0}" fill="#c33"/>',

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -23,6 +22,7 @@ from bioicons_pipeline.store import Store, leases
 from bioicons_pipeline.store.s3 import S3Backend
 from bioicons_pipeline.training.presets import preset
 from bioicons_pipeline.training.request import TrainingRequest
+from bioicons_pipeline_tests.orchestration.backend_rows import Rows, failure, materialized
 from bioicons_pipeline_tests.orchestration.fake_ecs import FakeEcs, refused
 from bioicons_pipeline_tests.training.making import commit_dataset, make_rows
 
@@ -97,6 +97,11 @@ class Cloud:
         self.request = request_for(root, "base", str(folder / "not-there"))
         self.backend = backend_for(root)
 
+    @property
+    def asked(self) -> list:
+        """What was asked of the service, one a host."""
+        return self.ecs.asked
+
     def train(self, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
         @dg.asset
         def trained(context: dg.AssetExecutionContext, training_backend: TrainingBackend):
@@ -131,19 +136,6 @@ def _environment() -> dict[str, str]:
 def cloud(s3_root, tmp_path, image, monkeypatch):
     """Function (*faults) → Cloud."""
     return lambda *faults: Cloud(s3_root, tmp_path, image, monkeypatch, list(faults))
-
-
-def materialized(result) -> tuple[str, int]:
-    (event,) = result.get_asset_materialization_events()
-    found = event.materialization
-    return found.tags["dagster/data_version"], found.metadata["resumed_from"].value
-
-
-def failure(result) -> str:
-    assert not result.success and not result.get_asset_materialization_events()
-    (event,) = [event for event in result.all_events if event.is_step_failure]
-    data = event.step_failure_data
-    return data.user_failure_data.description if data.user_failure_data else data.error.to_string()
 
 
 @pytest.mark.parametrize(
@@ -191,35 +183,9 @@ def test_a_training_comes_to_the_version_that_this_machine_gives(
         assert value in host.read_text()  # the task had it
 
 
-@pytest.mark.parametrize(
-    ("fault", "sentence"),
-    [
-        ("exit 1", "The training of Cell_types ended with exit code 1"),
-        ("kill", "The training of Cell_types ended with exit code 137"),
-        ("silent end", "The training of Cell_types ended without saying what it committed"),
-        ("lie", "says that it committed version 000.*which is not whole in the store"),
-        ("no capacity", r"ECS does not start the training \(RESOURCE:GPU\)"),
-    ],
-)
-def test_an_end_that_is_no_success(cloud, fault, sentence):
-    made = cloud(fault)
-    result = made.train(dg.DagsterInstance.ephemeral())
-    assert re.search(sentence, failure(result)), (failure(result), made.ecs.logs())
-    assert list(S3Backend(made.root).keys("pipes")) == []
-
-
-def test_what_the_trainer_has_to_say_comes_through(cloud):
-    made = cloud()
-    made.request = made.request.model_copy(update={"base": "no-such-base"})
-    result = made.train(dg.DagsterInstance.ephemeral())
-    assert "no-such-base" in failure(result) and "exit code" not in failure(result)
-
-
-def test_hosts_that_are_lost_every_time(cloud):
-    made = cloud(*["no exit code, kill"] * 5)
-    result = made.train(dg.DagsterInstance.ephemeral())
-    assert len(made.ecs.asked) == 1 + made.backend.retries
-    assert "lost its host: ECS knows no exit code (Host EC2" in failure(result)
+class TestEcs(Rows):
+    refusal = r"ECS does not start the training \(RESOURCE:GPU\)"
+    lost = "lost its host: ECS knows no exit code (Host EC2"
 
 
 def test_tasks_of_a_dead_orchestrator_are_stopped_first(cloud):

@@ -12,10 +12,20 @@ from bioicons_pipeline.orchestration.backends.modal import LOCK, PACKAGE
 from bioicons_pipeline.settings import Settings, SettingsError
 from bioicons_pipeline.store.s3 import S3Backend
 from bioicons_pipeline_tests.orchestration import test_ecs
+from bioicons_pipeline_tests.orchestration.backend_rows import Rows, failure, materialized
 from bioicons_pipeline_tests.orchestration.fake_modal import SECRET, FakeModal
-from bioicons_pipeline_tests.orchestration.test_ecs import failure, materialized
 
 image, undisturbed = test_ecs.image, test_ecs.undisturbed  # fixtures
+
+
+class Cloud(test_ecs.Cloud):
+    """The same hosts, rented by way of Modal."""
+
+    modal: FakeModal
+
+    @property
+    def asked(self) -> list:
+        return self.modal.asked
 
 
 @pytest.fixture
@@ -23,7 +33,7 @@ def cloud(s3_root, tmp_path, image, monkeypatch):
     """Function (*faults) → a bucket, a Modal with planted faults, and an asset that trains there."""
 
     def make(*faults, secrets=f"{SECRET}, hub"):
-        made = test_ecs.Cloud(s3_root, tmp_path, image, monkeypatch, list(faults))
+        made = Cloud(s3_root, tmp_path, image, monkeypatch, list(faults))
         made.modal = FakeModal(made.ecs)
         monkeypatch.setattr(ModalTraining, "_modal", lambda _: made.modal)
         how = {"messages": f"{s3_root}/pipes", "poll_seconds": 0, "retries": 2, "retry_pause_seconds": 0}
@@ -60,35 +70,9 @@ def test_a_training_comes_to_the_version_that_this_machine_gives(
         assert value not in said
 
 
-@pytest.mark.parametrize(
-    ("fault", "sentence"),
-    [
-        ("exit 1", "The training of Cell_types ended with exit code 1"),
-        ("kill", "The training of Cell_types ended with exit code 137"),
-        ("silent end", "The training of Cell_types ended without saying what it committed"),
-        ("lie", "says that it committed version 000.*which is not whole in the store"),
-        ("no capacity", r"Modal does not start the training \(no such GPU is free\)"),
-    ],
-)
-def test_an_end_that_is_no_success(cloud, fault, sentence):
-    made = cloud(fault)
-    result = made.train(dg.DagsterInstance.ephemeral())
-    assert re.search(sentence, failure(result)), (failure(result), made.ecs.logs())
-    assert list(S3Backend(made.root).keys("pipes")) == []
-
-
-def test_what_the_trainer_has_to_say_comes_through(cloud):
-    made = cloud()
-    made.request = made.request.model_copy(update={"base": "no-such-base"})
-    result = made.train(dg.DagsterInstance.ephemeral())
-    assert "no-such-base" in failure(result) and "exit code" not in failure(result)
-
-
-def test_hosts_that_are_lost_every_time(cloud):
-    made = cloud(*["no exit code, kill"] * 5)
-    result = made.train(dg.DagsterInstance.ephemeral())
-    assert len(made.modal.asked) == 1 + made.backend.retries
-    assert "lost its host: Modal ended the sandbox" in failure(result)
+class TestModal(Rows):
+    refusal = r"Modal does not start the training \(no such GPU is free\)"
+    lost = "lost its host: Modal ended the sandbox"
 
 
 def test_a_secret_that_is_missing_is_named(cloud):

@@ -1,18 +1,15 @@
 """evaluation_report: is the LoRA better than its base, with intervals; and its library-wide twin."""
 
-from typing import Any
-
 import dagster as dg
 from pydantic import Field
 
 from bioicons_pipeline.orchestration.assets.lora_weights import library_lora_weights, lora_weights
 from bioicons_pipeline.orchestration.assets.sample_grid import library_sample_grid, sample_grid
 from bioicons_pipeline.orchestration.conditions import follows
-from bioicons_pipeline.orchestration.durations import STORED_AS
 from bioicons_pipeline.orchestration.executors import GPU_POOL
 from bioicons_pipeline.orchestration.looks import LIBRARY_WIDE, MODEL, looks
 from bioicons_pipeline.orchestration.partitions import CATEGORIES
-from bioicons_pipeline.orchestration.reporting import phase_log, picture, user_errors, where
+from bioicons_pipeline.orchestration.reporting import on_base, phase_log, picture, user_errors
 from bioicons_pipeline.orchestration.resources import ArtifactStore, Base
 
 
@@ -46,12 +43,8 @@ def _evaluate(
             Stock(store, artifacts.cache), artifacts.work, model, plan, phase_log(context)
         )
     stored_as = weights.ref_name(model)
-    metadata: dict[str, Any] = {
-        "status": outcome.facts["status"],
-        "base": model.name,
-        STORED_AS: stored_as,
-        **where(store, outcome, origin.of_weights(store, category, stored_as)),
-    }
+    made_from = origin.of_weights(store, category, stored_as)
+    metadata = on_base(store, outcome, model.name, stored_as, made_from)
     for name, content in evaluation.shown(store, outcome).items():
         metadata[name] = (
             picture(content, name) if isinstance(content, bytes) else dg.MetadataValue.md(content)

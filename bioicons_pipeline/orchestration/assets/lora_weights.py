@@ -14,11 +14,10 @@ from bioicons_pipeline.orchestration.conditions import (
     at_most_weekly,
     follows_when_all_is_settled,
 )
-from bioicons_pipeline.orchestration.durations import STORED_AS
 from bioicons_pipeline.orchestration.executors import GPU_POOL
 from bioicons_pipeline.orchestration.looks import LIBRARY_WIDE, MODEL, looks
 from bioicons_pipeline.orchestration.partitions import CATEGORIES
-from bioicons_pipeline.orchestration.reporting import holder, picture, user_errors, where
+from bioicons_pipeline.orchestration.reporting import holder, on_base, picture, user_errors
 from bioicons_pipeline.orchestration.resources import ArtifactStore, Base, TrainingBackend
 from bioicons_pipeline.training.files import CURVE_NAME, VALIDATION_NAME
 
@@ -81,12 +80,7 @@ def _train(
                 backend.forget(plan.request)
     facts = outcome.facts
     made_from = origin.of_facts(facts) or origin.of_dataset(store, category)
-    metadata: dict[str, Any] = {
-        "status": facts["status"],
-        "base": model.name,
-        STORED_AS: weights.ref_name(model),
-        **where(store, outcome, made_from),
-    }
+    metadata = on_base(store, outcome, model.name, weights.ref_name(model), made_from)
     if facts["status"] == "trained":
         version = store.version(outcome.version_id)
         curve = store.read(version, CURVE_NAME)

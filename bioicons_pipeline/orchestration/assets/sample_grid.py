@@ -1,17 +1,14 @@
 """sample_grid: what the adapter changed, in one picture; and its library-wide twin."""
 
-from typing import Any
-
 import dagster as dg
 from pydantic import Field
 
 from bioicons_pipeline.orchestration.assets.lora_weights import library_lora_weights, lora_weights
 from bioicons_pipeline.orchestration.conditions import follows
-from bioicons_pipeline.orchestration.durations import STORED_AS
 from bioicons_pipeline.orchestration.executors import GPU_POOL
 from bioicons_pipeline.orchestration.looks import LIBRARY_WIDE, MODEL, looks
 from bioicons_pipeline.orchestration.partitions import CATEGORIES
-from bioicons_pipeline.orchestration.reporting import picture, progress_log, user_errors, where
+from bioicons_pipeline.orchestration.reporting import on_base, picture, progress_log, user_errors
 from bioicons_pipeline.orchestration.resources import ArtifactStore, Base
 
 
@@ -45,12 +42,8 @@ def _draw(
             progress=progress_log(context, "images sampled"),
         )
     stored_as = weights.ref_name(model)
-    metadata: dict[str, Any] = {
-        "status": outcome.facts["status"],
-        "base": model.name,
-        STORED_AS: stored_as,
-        **where(store, outcome, origin.of_weights(store, category, stored_as)),
-    }
+    made_from = origin.of_weights(store, category, stored_as)
+    metadata = on_base(store, outcome, model.name, stored_as, made_from)
     if outcome.facts["status"] == "sampled":
         image = store.read(store.version(outcome.version_id), "grid.png")
         metadata |= {

@@ -116,6 +116,11 @@ class TrainingBackend(dg.ConfigurableResource):
         )
 
 
+def was_interrupted(messages: Sequence[Any]) -> bool:
+    """Whether the trainer said that it was told to stop."""
+    return _last(messages, "interrupted") is not None
+
+
 def _last(messages: Sequence[Any], key: str) -> dict[str, Any] | None:
     return next((one for one in reversed(messages) if isinstance(one, dict) and one.get(key)), None)
 

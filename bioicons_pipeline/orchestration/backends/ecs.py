@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from bioicons_pipeline.errors import BioiconsError
-from bioicons_pipeline.orchestration.backends.base import Ended
-from bioicons_pipeline.orchestration.backends.remote import LAUNCHER_PATIENCE, RemoteTraining, name_of
+from bioicons_pipeline.orchestration.backends.base import Ended, was_interrupted
+from bioicons_pipeline.orchestration.backends.remote import (
+    LAUNCHER_PATIENCE,
+    RemoteTraining,
+    name_of,
+    names_in,
+)
 
 if TYPE_CHECKING:
     from bioicons_pipeline.training.request import TrainingRequest
@@ -67,7 +72,7 @@ class EcsTraining(RemoteTraining):
             "overrides": {"containerOverrides": [container]},
         }
         if self.subnets:
-            network = {"subnets": _names(self.subnets), "securityGroups": _names(self.security_groups)}
+            network = {"subnets": names_in(self.subnets), "securityGroups": names_in(self.security_groups)}
             params["networkConfiguration"] = {"awsvpcConfiguration": network}
         return params
 
@@ -89,10 +94,6 @@ class EcsTraining(RemoteTraining):
             ) from error
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
 def judged(task: dict[str, Any] | None, container: str, problem: str | None, messages: list[Any]) -> Ended:
     """What ECS says of a task, judged. A task without an exit code has not succeeded: its host is gone."""
     if task is None:
@@ -111,9 +112,7 @@ def judged(task: dict[str, Any] | None, container: str, problem: str | None, mes
         return Ended(messages, f"lost its host: ECS knows no exit code ({reason})", lost=True)
     if code == 0:
         return Ended(messages, problem)
-    interrupted = code == INTERRUPTED or any(
-        isinstance(one, dict) and one.get("interrupted") for one in messages
-    )
+    interrupted = code == INTERRUPTED or was_interrupted(messages)
     if interrupted and stop != "UserInitiated":
         return Ended(messages, f"was told to stop by its host ({reason})", lost=True)
     return Ended(messages, f"ended with exit code {code} ({reason})")

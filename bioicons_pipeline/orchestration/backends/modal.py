@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from bioicons_pipeline.errors import BioiconsError
-from bioicons_pipeline.orchestration.backends.base import Ended
-from bioicons_pipeline.orchestration.backends.remote import RemoteTraining, name_of
+from bioicons_pipeline.orchestration.backends.base import Ended, was_interrupted
+from bioicons_pipeline.orchestration.backends.remote import RemoteTraining, name_of, names_in
 
 if TYPE_CHECKING:
     from bioicons_pipeline.training.request import TrainingRequest
@@ -53,14 +53,14 @@ class ModalTraining(RemoteTraining):
                 problem, lost = self._followed(modal, sandbox)
         finally:
             messages = talk.close()
-        if problem and not lost and any(isinstance(one, dict) and one.get("interrupted") for one in messages):
+        if problem and not lost and was_interrupted(messages):
             return Ended(messages, "was told to stop by its host", lost=True)
         return Ended(messages, problem, lost)
 
     def _start(self, modal: Any, request: "TrainingRequest", environment: dict[str, str]) -> Any:
         """A new sandbox; those of the same training whose orchestrator died are ended first."""
         tags = {_TAG: name_of(request)}
-        names = [name.strip() for name in self.secrets.split(",") if name.strip()]
+        names = names_in(self.secrets)
         try:
             app = modal.App.lookup(self.app, create_if_missing=True)
             for orphan in modal.Sandbox.list(app_id=app.app_id, tags=tags):

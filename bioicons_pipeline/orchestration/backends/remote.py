@@ -71,3 +71,8 @@ class RemoteTraining(TrainingBackend):
 def name_of(request: "TrainingRequest") -> str:
     """What processes of this training are found by, whichever run started them."""
     return f"bioicons-{request.checkpoint_ref}"
+
+
+def names_in(text: str) -> list[str]:
+    """The names of a setting that has several, with commas between them."""
+    return [name.strip() for name in text.split(",") if name.strip()]

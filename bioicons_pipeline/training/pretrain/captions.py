@@ -15,7 +15,7 @@ import numpy as np
 
 from bioicons_pipeline.captioning.articles import with_article
 from bioicons_pipeline.captioning.grammar import BACKGROUND
-from bioicons_pipeline.captioning.picture import measure_pixels
+from bioicons_pipeline.captioning.picture import COLOURS, measure_pixels
 from bioicons_pipeline.captioning.style import colour_of
 from bioicons_pipeline.captioning.tables import tables
 from bioicons_pipeline.training.data import Icon
@@ -29,10 +29,7 @@ PREFIXES = (
     "emoji style", "icon style", "sticker style", "clip art style", "symbol style", "cartoon style",
     "drawing style", "picture style",
 )  # fmt: skip
-_COLOURS = {
-    "black", "gray", "grey", "white", "red", "orange", "yellow", "green", "turquoise", "blue", "purple",
-    "pink", "brown", "beige",
-}  # fmt: skip
+_COLOURS = frozenset(COLOURS) | {"grey"}
 
 
 def captioned(icons: BaseIcons, progress: PhaseProgress) -> list[Icon]:
