@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bioicons_pipeline.evaluation.binding import binding, prompt_words
+from bioicons_pipeline.evaluation.binding import binding, bound_of_real_icons, prompt_words
 from bioicons_pipeline.evaluation.descriptor import shape_and_colour
 from bioicons_pipeline.generation.sampler import SamplingSettings, load_pipeline, sample
 from bioicons_pipeline.rendering import RenderSettings, render_many
@@ -124,6 +124,7 @@ def main() -> None:
             **asdict(found),
             "words": words,
             "bound_with_words_exchanged": shuffled.bound,
+            "bound_of_real_icons": round(bound_of_real_icons(words, known, vectors), 1),
             "guidance": options.guidance,
             "prompt": "a <word>",
         },

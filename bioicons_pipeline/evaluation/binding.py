@@ -55,3 +55,20 @@ def binding(
     chance = float(np.mean([1 - (1 - value) ** k for value in share]))
     best = tuple(round(float(value), 4) for value in similarity[:, 0])
     return Binding(len(words), sum(hits), chance, sum(value >= COPY for value in best), hits, best)
+
+
+def bound_of_real_icons(
+    words: Sequence[str], keywords: Sequence[frozenset[str]], vectors: np.ndarray, k: int = 5
+) -> float:
+    """How many of `words` real icons would bind, each looked up with itself left out: the mean over the words.
+
+    What a base comes to that draws as well as the icons' authors and copies none of them; some words, such
+    as "business", have no look of their own.
+    """
+    shares = []
+    for word in words:
+        own = [row for row, known in enumerate(keywords) if word in known]
+        rows, _ = nearest(vectors[own], vectors, k + 1)
+        others = [[row for row in found if row != self][:k] for self, found in zip(own, rows, strict=True)]
+        shares.append(np.mean([any(word in keywords[row] for row in found) for found in others]))
+    return float(np.sum(shares))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from bioicons_pipeline.evaluation.binding import COPY, binding, prompt_words
+from bioicons_pipeline.evaluation.binding import COPY, binding, bound_of_real_icons, prompt_words
 from bioicons_pipeline.evaluation.descriptor import nearest, shape_and_colour
 
 COLOURS = {"red": "#d22", "green": "#2a4", "blue": "#24c", "orange": "#f80"}
@@ -69,3 +69,18 @@ def test_prompt_words_are_trained_often_enough_and_the_same_every_time():
     assert prompt_words(keywords, 8, least=5, most=9) == ["cat", "dog"]
     many = [frozenset({f"w{index % 30}"}) for index in range(300)]
     assert prompt_words(many, 8) == prompt_words(many, 8) != prompt_words(many, 8, seed=1)
+
+
+def test_real_icons_bind_where_a_word_has_a_look_and_themselves_do_not_count():
+    words, vectors = library()
+    assert bound_of_real_icons(["disc", "tent"], words, vectors) == 2
+    # a word that one red disc and one blue bar share: each finds discs or bars, not the other
+    odd = list(words)
+    for row in (0, 24):
+        odd[row] = odd[row] | {"business"}
+    assert bound_of_real_icons(["business"], odd, vectors) == 0
+    odd[1] = odd[1] | {"business"}
+    assert bound_of_real_icons(["business", "disc"], odd, vectors) == pytest.approx(2 / 3 + 1)
+    # of two icons that are the same to a pixel each finds the other
+    twins = [frozenset({"twin"})] * 2
+    assert bound_of_real_icons(["twin"], twins, np.stack([vectors[3]] * 2), k=1) == 1
