@@ -4,7 +4,7 @@
     python benchmarks/nano_lora.py --store data/store --category library
 
 The dataset is the category's newest in the store (`bioicons run --category Human_physiology --until
-icon_dataset`); that category has the most held-out icons, 28 in the sample of the library, which has 169 in all.
+icon_dataset`); that category has the most held-out icons, 28 of the 169 in the sample of the library.
 Trained once per seed, and once per seed on the same pictures with captions dealt out at random; all are
 judged on the same held-out icons, noise and sigmas. Writes benchmarks/results/nano_lora.json, for the whole
 library nano_lora_library.json.

@@ -151,8 +151,9 @@ def _report(summary, options, seconds: float, as_json: bool) -> None:
 
     weights = summary.facts.get(names.WEIGHTS)
     if weights and weights["status"] != "trained":
+        why = "all of them are held out" if "held out" in weights["reason"] else "needs at least 12"
         raise BioiconsError(
-            f"{options.category} was not trained: it has {weights['icons']} icons and needs at least 12; "
+            f"{options.category} was not trained: it has {weights['icons']} icons and {why}; "
             "choose a larger category or leave --category out for the library-wide LoRA."
         )
 

@@ -60,10 +60,10 @@ def binding(
 def bound_of_real_icons(
     words: Sequence[str], keywords: Sequence[frozenset[str]], vectors: np.ndarray, k: int = 5
 ) -> float:
-    """How many of `words` real icons would bind, each looked up with itself left out: the mean over the words.
+    """How many of `words` real icons would bind, each looked up with itself left out.
 
-    What a base comes to that draws as well as the icons' authors and copies none of them; some words, such
-    as "business", have no look of their own.
+    The sum over the words of the share of its icons that do. A base comes to that if it draws as well as the
+    icons' authors and copies none of them; some words, such as "business", have no look of their own.
     """
     shares = []
     for word in words:

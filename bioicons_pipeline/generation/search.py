@@ -82,7 +82,11 @@ class IconSearch:
         Raises:
             SearchError: the manifest has no icon that could be shown.
         """
-        usable = ~manifest["exclusion_reason"].isin(sorted(_HIDDEN)) & (manifest["spdx"].fillna("") != "")
+        # what is outside the preset may be blank as well, which only the list of all reasons says
+        reasons = manifest["all_reasons"].fillna("").str.split(";")
+        broken = reasons.map(_HIDDEN.intersection).astype(bool)
+        hidden = manifest["exclusion_reason"].isin(sorted(_HIDDEN)) | broken
+        usable = ~hidden & (manifest["spdx"].fillna("") != "")
         rows = manifest.loc[usable].sort_values("source_path").to_dict("records")
         self.rows = cast("list[dict[str, Any]]", rows)
         if not self.rows:

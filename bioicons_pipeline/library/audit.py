@@ -103,7 +103,8 @@ def _judged(first: int, second: int, across_only: bool) -> bool:
 def strictest_origins(drawings: Sequence[Drawing], copies: Sequence[Copy]) -> dict[int, tuple[int, Copy]]:
     """Row -> the row whose stricter licence it takes on, with the evidence; rows without one are left out.
 
-    Of several origins the strictest wins, then the one with the most in common.
+    Of several origins the strictest wins, then the one with the most in common. One step, no chain: what a
+    second drawing has from a third is not in the first, or the first and the third were a pair themselves.
     """
     best: dict[int, tuple[tuple, int, Copy]] = {}
     for copy in copies:

@@ -94,6 +94,7 @@ def build_manifest(
         _audit(rows, likeness)
     for row in rows:
         _judge(row, policy, rules)
+    _withdraw(rows)
     if rules.drop_exact_duplicates:
         _drop_duplicates(rows)
     kin = _families(rows, likeness, rules, previous)
@@ -179,15 +180,26 @@ def _judge(row: _Row, policy: LicencePolicy, rules: CurationRules) -> None:
     if row.exclusion:
         row.reasons.insert(0, row.exclusion)
         return
-    verdict = next((entry.action for entry in reversed(row.decisions) if entry.action in VERDICTS), None)
-    if verdict == "withdraw":
-        row.exclusion = ExclusionReason.WITHDRAWN_BY_CURATOR
-    elif verdict == "drop":
+    verdict = _verdict(row)
+    if verdict == "drop":
         row.exclusion = ExclusionReason.DROPPED_BY_CURATOR
     elif verdict == "keep":
         row.exclusion = next((reason for reason in row.reasons if reason in UNDRAWABLE), None)
     elif row.reasons:
         row.exclusion = row.reasons[0]
+
+
+def _verdict(row: _Row) -> str | None:
+    """The curator's last word on whether the icon is in."""
+    return next((entry.action for entry in reversed(row.decisions) if entry.action in VERDICTS), None)
+
+
+def _withdraw(rows: list[_Row]) -> None:
+    """Nobody may use what a curator withdrew: under no preset, and under no other path either."""
+    withdrawn = {row.icon.svg_sha256 for row in rows if _verdict(row) == "withdraw"}
+    for row in rows:
+        if row.icon.svg_sha256 in withdrawn and row.exclusion is not ExclusionReason.UNLICENSED:
+            row.exclusion = ExclusionReason.WITHDRAWN_BY_CURATOR
 
 
 def _drop_duplicates(rows: list[_Row]) -> None:

@@ -66,7 +66,8 @@ def _hold_out(
 ) -> None:
     """Choose among the families of one category: those below the threshold, neither none nor too many."""
     held = sum(sides[n] == HELDOUT for n in inside)
-    most = max(1, math.ceil(2 * share * len(inside)))
+    # a category of a single family has nobody to hold out: there would be nothing to learn from
+    most = min(max(1, math.ceil(2 * share * len(inside))), len(inside) - 1)
     free = sorted((n for n in inside if sides[n] is None), key=lambda n: (chance(keys[n]), ids[n]))
     for n in free:
         stands_in = held == 0 and len(inside) >= MIN_FAMILIES

@@ -194,6 +194,27 @@ def test_a_curators_withdrawal_is_told_from_a_drop_and_the_last_decision_holds()
         assert row(df, fish)["exclusion_reason"] == reason and not df.attrs["notes"]
 
 
+def test_what_is_withdrawn_is_out_under_every_path_and_preset():
+    """Else its twin, a duplicate until then, would take its place in the training set."""
+    paths = [f"cc-by-4.0/{category}/Bo/fish.svg" for category in ("Animals", "Food", "Water")]
+    star = "cc-by-sa-4.0/Animals/Bo/star.svg"
+    files = {path: drawing(FISH) for path in paths} | {star: drawing(STAR)}
+    decisions = [{"icon": icon, "action": "withdraw"} for icon in (paths[0], star)]
+    df = manifest_of(files, curation=curated(*decisions, {"icon": paths[1], "action": "keep"}))
+    assert set(df["exclusion_reason"]) == {"withdrawn_by_curator"}
+    # a matter of taste is of that one file
+    dropped = manifest_of(files, curation=curated({"icon": paths[0], "action": "drop"}))
+    assert row(dropped, paths[1])["included"]
+
+
+def test_a_category_of_one_family_is_trained_on():
+    """Some names fall on the held-out side by their hash: nothing was left to learn from."""
+    for name in ("fish", "star", "leaf", "beaker", *(f"cell{letter}" for letter in "abcdefghijklmnopqrst")):
+        files = {f"cc-0/{name}/Bo/{name}-{n}.svg": drawing(FISH, fill=f"#{n}c3") for n in range(3)}
+        df = manifest_of(files)
+        assert df["family_id"].nunique() == 1 and set(df["split"]) == {"train"}
+
+
 def test_one_person_spelt_three_ways_is_one_author():
     files = {
         f"cc-0/A/{spelling}/{n}.svg": drawing(path)

@@ -21,7 +21,8 @@ ROW = {
     "icon_id": "1", "sha256": "ab" * 32, "name": "mast_cell", "category": "Cells", "author": "Ann",
     "spdx": "CC0-1.0", "author_url": None, "licence_url": "https://example.org/cc0",
     "source_url": "https://example.org/mast (1).svg",
-    "source_path": "cc-0/Cells/Ann/mast_cell.svg", "exclusion_reason": "", "family_id": "f",
+    "source_path": "cc-0/Cells/Ann/mast_cell.svg", "exclusion_reason": "", "all_reasons": "",
+    "family_id": "f",
 }  # fmt: skip
 
 

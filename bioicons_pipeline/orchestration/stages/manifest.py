@@ -7,6 +7,7 @@ result is kept under the ref `library_manifest` and reused while its inputs are 
 
 import difflib
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -233,14 +234,25 @@ def _permalinks(
     """Path -> address of the icon at the commit where these bytes were first seen.
 
     A link to an older commit shows the same bytes as one to the newest. Keeping it keeps the category's
-    manifest, and everything built from it, the same when upstream moved on without touching the icon.
+    manifest, and everything built from it, the same when upstream moved on without touching the icon. A link
+    into another source, such as a clone on somebody's disk, is not kept.
     """
     newest: dict[str, str] = read_json(store, snapshot.id, "snapshot.json")["permalinks"]
     known: dict[tuple[str, str], str] = {}
     if before is not None:
         links = before.loc[:, ["source_path", "sha256", "source_url"]].astype(str)
         known = {(row.source_path, row.sha256): row.source_url for row in each_row(links)}
-    return lambda path: known.get((path, sha256[path]), newest[path])
+
+    def link(path: str) -> str:
+        old = known.get((path, sha256[path]), newest[path])
+        return old if _any_commit(old) == _any_commit(newest[path]) else newest[path]
+
+    return link
+
+
+def _any_commit(link: str) -> str:
+    """A link without its commit: equal for the same file of the same source at any time."""
+    return re.sub(r"/blob/[0-9a-f]{40,64}/", "/blob/*/", link)
 
 
 def whole_manifest(store: Store) -> pd.DataFrame:

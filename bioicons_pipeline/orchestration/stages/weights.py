@@ -84,8 +84,10 @@ def plan(
     current = None if force else unchanged(store, WEIGHTS, key, partition=category, base=ref_name(base))
     if current:
         return Plan(key, done=Outcome(current.version_id, False, current.info or {}))
-    if facts["icons"] < MINIMUM_ICONS:
-        record = {"status": "not trained", "reason": f"n < {MINIMUM_ICONS}", "icons": facts["icons"]}
+    few = facts["icons"] < MINIMUM_ICONS
+    if few or not facts["splits"]["train"]:
+        reason = f"n < {MINIMUM_ICONS}" if few else "all icons are held out"
+        record = {"status": "not trained", "reason": reason, "icons": facts["icons"]}
         outcome = publish(
             store,
             WEIGHTS,

@@ -1,0 +1,62 @@
+"""What the stages of manifest and weights decide by themselves: links of icons, what is not trained."""
+
+import json
+import shutil
+
+import pytest
+
+from bioicons_pipeline.orchestration.stages import manifest, weights
+from bioicons_pipeline.orchestration.stages.base import DATASET
+from bioicons_pipeline.store import Store
+from bioicons_pipeline.training.base_models import resolve_base
+from bioicons_pipeline.training.presets import preset
+
+
+def links(place) -> set[str]:
+    """Addresses of all icons, without their paths in the library."""
+    frame = manifest.whole_manifest(place.store)
+    return {row.source_url.removesuffix(row.source_path) for row in frame.itertuples()}
+
+
+def test_links_follow_the_source_though_the_icons_are_the_same(place, tmp_path):
+    """Credits for the public library must not name the clone that was looked at first."""
+    first, second = tmp_path / "icons", tmp_path / "elsewhere"
+    assert links(place) == {f"{first}/static/icons/"}
+    shutil.copytree(first, second)
+    assert place.run("refresh_library", source=str(second)).success
+    assert place.run("build_datasets", "Bad", "Good", only=("icon_manifest",), source=str(second)).success
+    assert links(place) == {f"{second}/static/icons/"}
+
+
+def test_a_link_to_an_older_commit_of_the_same_source_stays(tmp_path):
+    """Else each commit upstream would make every category anew."""
+    import pandas as pd
+
+    store, page = Store(tmp_path), "https://github.com/o/r/blob/{}/static/icons/a.svg"
+    newest = {"a.svg": page.format("b" * 40)}
+    snapshot = store.commit({"snapshot.json": json.dumps({"permalinks": newest}).encode()})
+
+    def shown(link: str, sha256: str = "1") -> str:
+        before = pd.DataFrame([{"source_path": "a.svg", "sha256": "1", "source_url": link}])
+        return manifest._permalinks(store, snapshot, before, {"a.svg": sha256})("a.svg")
+
+    older = page.format("a" * 40)
+    assert shown(older) == older
+    assert shown(older, sha256="2") == newest["a.svg"]
+    for other in ("/home/me/clone/static/icons/a.svg", older.replace("/o/", "/fork/")):
+        assert shown(other) == newest["a.svg"]
+
+
+@pytest.mark.parametrize(
+    ("train", "heldout", "reason"), [(0, 14, "all icons are held out"), (9, 2, "n < 12")]
+)
+def test_where_there_is_nothing_to_learn_from_a_record_says_so(tmp_path, train, heldout, reason):
+    store = Store(tmp_path / "store")
+    facts = {"icons": train + heldout, "splits": {"train": train, "heldout": heldout}}
+    dataset = store.commit({"dataset.json": json.dumps(facts).encode()})
+    store.set_ref(DATASET, dataset.id, partition="Sole", info={"icons": facts["icons"]})
+    base, folders = resolve_base("flux-nano", tmp_path), {"work_dir": tmp_path, "cache_dir": tmp_path}
+    for changed in (True, False):
+        planned = weights.plan(store, "Sole", base, preset("cpu-nano"), base_argument="flux-nano", **folders)
+        assert planned.request is None and planned.done.changed is changed
+        assert planned.done.facts["status"] == "not trained" and planned.done.facts["reason"] == reason
