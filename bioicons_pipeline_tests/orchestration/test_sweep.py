@@ -7,13 +7,17 @@ import os
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 from PIL import Image
 
 from bioicons_pipeline.cli_sweep import numbers
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.orchestration.stages import sweep
-from bioicons_pipeline.orchestration.stages.base import DATASET, Outcome
+from bioicons_pipeline.orchestration.stages.base import DATASET, MANIFEST, Outcome
+from bioicons_pipeline.orchestration.stages.gates import BlockedError
+from bioicons_pipeline.orchestration.stages.gone import WITHDRAWN, WithdrawnError
+from bioicons_pipeline.orchestration.stages.manifest import LIBRARY, to_parquet
 from bioicons_pipeline.store import Store
 from bioicons_pipeline.training.base_models import BaseLicence, BaseModel
 from bioicons_pipeline.training.presets import preset
@@ -60,6 +64,18 @@ def test_numbers_of_an_option():
         numbers("8;16", int, "--ranks")
 
 
+def planted_manifest(store: Store, *left_out: str) -> pd.DataFrame:
+    """Two icons; the library's manifest has both, without those that are `left_out`."""
+    icons = pd.DataFrame(
+        {"icon_id": ["1", "2"], "name": ["cell", "tube"], "author": "Ann", "spdx": "CC0-1.0"}
+    )
+    out = icons["name"].isin(left_out)
+    rows = icons.assign(included=~out, exclusion_reason=out.map({True: "withdrawn_by_curator", False: None}))
+    version = store.commit({"manifest.parquet": to_parquet(rows)})
+    store.set_ref(LIBRARY, version.id, info={"categories": ["Animals"]})
+    return icons
+
+
 def picture(colour: str) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (32, 32), colour).save(buffer, "PNG")
@@ -99,7 +115,9 @@ def swept(tmp_path):
         "licence_preset": "attribution",
         "licence_mix": {},
     }
-    store.set_ref(DATASET, store.commit({"dataset.json": json.dumps(about).encode()}).id, partition="Animals")
+    icons = planted_manifest(store)
+    files = {"dataset.json": json.dumps(about).encode(), "data/train-animals.parquet": to_parquet(icons)}
+    store.set_ref(DATASET, store.commit(files).id, partition="Animals")
 
     def plan(axes=sweep.Axes((1e-3, 5e-3), (4,), (4,)), config=TINY):  # noqa: B008 (frozen)
         folders = {"work_dir": tmp_path / "work", "cache_dir": tmp_path / "cache"}
@@ -110,6 +128,21 @@ def swept(tmp_path):
     for (name, request), loss, colour in zip(made.requests.items(), (0.7, 0.4), ("red", "blue"), strict=True):
         rows.append(sweep.row_of(store, name, request, committed(store, request, loss, colour), 12.345))
     return store, plan, made, sweep.finish(store, "Animals", BASE, made, rows)
+
+
+def test_nothing_is_trained_on_an_icon_that_was_withdrawn_since(swept):
+    """A sweep takes the dataset as it is, and so does a LoRA that is materialized by itself."""
+    store, plan, *_ = swept
+    planted_manifest(store, "tube")
+    other = sweep.Axes((1e-3,), (5,), (4,))
+    with pytest.raises(BlockedError, match=r"withdrawn tube by Ann: left out now \(withdrawn_by_curator\)"):
+        plan(other)
+    planted_manifest(store)
+    assert len(plan(other).requests) == 1
+    commit = store.commit({"manifest.parquet": b""})
+    store.set_ref(MANIFEST, commit.id, partition="Animals", info={WITHDRAWN: "c0ffee"})
+    with pytest.raises(WithdrawnError, match="Animals was withdrawn upstream"):
+        plan(other)
 
 
 def test_the_table_is_in_the_store_the_best_first(swept):

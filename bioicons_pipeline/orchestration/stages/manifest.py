@@ -252,7 +252,7 @@ def _permalinks(
 
 def _any_commit(link: str) -> str:
     """A link without its commit: equal for the same file of the same source at any time."""
-    return re.sub(r"/blob/[0-9a-f]{40,64}/", "/blob/*/", link)
+    return re.sub(r"/blob/[^/]+/", "/blob/*/", link)
 
 
 def whole_manifest(store: Store) -> pd.DataFrame:

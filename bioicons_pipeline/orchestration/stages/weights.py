@@ -28,6 +28,7 @@ from bioicons_pipeline.orchestration.stages.base import (
 )
 from bioicons_pipeline.orchestration.stages.codes import CODE_VERSIONS
 from bioicons_pipeline.orchestration.stages.gone import kept
+from bioicons_pipeline.orchestration.stages.withdrawn import refuse_withdrawn
 from bioicons_pipeline.store import Store, leases
 from bioicons_pipeline.training.base_models import REGISTRY, BaseModel, RegisteredBase
 from bioicons_pipeline.training.config import TrainingConfig
@@ -128,6 +129,8 @@ def request_for(
 
     Raises:
         BioiconsError: there is no dataset, or it has too few icons to learn from.
+        BlockedError: the category is gone, or the manifest has withdrawn an icon since the dataset was built,
+            which not every way to a training builds again.
     """
     dataset = require_ref(store, DATASET, category)
     facts = read_json(store, dataset.version_id, "dataset.json")
@@ -136,6 +139,7 @@ def request_for(
             f"{category or 'The library'} has {facts['icons']} icons, and a training needs {MINIMUM_ICONS}: "
             "choose another category."
         )
+    refuse_withdrawn(store, category, dataset.version_id)
     provenance = {
         "upstream_commit": facts["commit"],
         "upstream_source": facts["source_url"],
