@@ -17,10 +17,13 @@ import house
 PAGES = sorted((REPOSITORY / "docs").rglob("*.md"))
 OWN = [run for run in hooks.results("nano_lora")["runs"] if run["captions"] == "own captions"]
 SECONDS = [run["seconds"] for run in hooks.results("nano_lora")["runs"]]
+LIBRARY = [run["lora_loss"] for run in hooks.results("nano_lora_library")["runs"]]
+APART = [shuffled - own for own, shuffled in zip(LIBRARY[::2], LIBRARY[1::2], strict=True)]
 SEEDS = {1: "one seed", 2: "two seeds", 3: "three seeds"}
 PUBLISHED = (
     f"icons from {mean(run['base_loss'] for run in OWN):.2f} "
     f"to {mean(run['lora_loss'] for run in OWN):.2f} ({SEEDS[len(OWN)]}",
+    f"with each of {SEEDS[len(APART)]}, by {min(APART):.3f} to {max(APART):.3f}",
     f"manifest of {hooks.value('manifest', 'icons', ',')} icons, the first time "
     f"| {hooks.value('manifest', 'cold_seconds.total', '.0f')} s",
     f"an upstream update of {hooks.value('manifest', 'replay.4.touched')} icons "
