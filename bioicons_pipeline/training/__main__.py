@@ -25,6 +25,7 @@ from typing import Any
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.processes import PARENT_VARIABLE, end_with_parent
 from bioicons_pipeline.training.base_models import check_base
+from bioicons_pipeline.training.disk import full_disk_said
 from bioicons_pipeline.training.errors import TrainingError
 from bioicons_pipeline.training.request import TrainingRequest, parse_request
 
@@ -68,7 +69,8 @@ def _train(request: TrainingRequest, pipes: _Pipes, quiet: bool) -> int:
     from bioicons_pipeline.training.run import train  # torch and diffusers from here on
 
     quieten_libraries()
-    outcome = train(request, send=pipes.send, quiet=quiet)
+    with full_disk_said(request.work_dir):
+        outcome = train(request, send=pipes.send, quiet=quiet)
     if outcome is not None:
         summary = outcome.model_dump(mode="json")
         pipes.result({"version_id": outcome.version_id, "summary": summary})

@@ -2,11 +2,13 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from resource import RLIMIT_FSIZE
 
 import pytest
 
@@ -97,6 +99,18 @@ def test_alone_the_outcome_is_the_last_line_of_stdout(make_request, tmp_path):
     summary = json.loads(done.stdout.strip().splitlines()[-1])
     assert Store(request.store_root).version(summary["version_id"]).id == summary["version_id"]
     assert "training 2/2" in done.stderr and "Loading" not in done.stderr and "rning:" not in done.stderr
+
+
+def test_a_full_disk_is_one_sentence_and_the_training_goes_on_later(make_request, tmp_path):
+    """The kernel's own limit on a file's size, which checkpoints are over."""
+    request = make_request(steps=4, checkpoint_every=2, eval_every=2)
+    path = write_request(request, tmp_path)
+    limit = (20_000, 20_000)
+    done = run_process("--request", path, preexec_fn=lambda: resource.setrlimit(RLIMIT_FSIZE, limit))
+    assert done.returncode == 2 and "Traceback" not in done.stderr and "step     0" in done.stderr
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert f"{request.work_dir} cannot be written (File too large): free some space there and run it" in said
+    assert run_process("--request", path).returncode == 0
 
 
 def test_in_dagster_pipes(make_request, tmp_path, capfd):
