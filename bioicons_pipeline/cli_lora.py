@@ -78,6 +78,7 @@ def _trained(settings: Settings, category: str | None, base_name: str) -> tuple[
     """
     from bioicons_pipeline.dataset.hub import PublishRefusedError
     from bioicons_pipeline.generation.release import Release
+    from bioicons_pipeline.library.findings import in_short
     from bioicons_pipeline.orchestration.stages import base as names
     from bioicons_pipeline.orchestration.stages.evaluation import refusals
     from bioicons_pipeline.orchestration.stages.published import Publication
@@ -100,7 +101,7 @@ def _trained(settings: Settings, category: str | None, base_name: str) -> tuple[
     stale = out_of_date(store, (stored_as,)).get(f"{category or 'the library'} on {stored_as}")
     if stale:
         raise PublishRefusedError(
-            f"The LoRA was trained on {'; '.join(stale[:5])}: train it again before publishing."
+            f"The LoRA was trained on {in_short(stale)}: train it again before publishing."
         )
 
     refused = refusals(store, category, stored_as, ref.version_id)

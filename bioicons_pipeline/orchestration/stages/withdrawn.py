@@ -8,7 +8,7 @@ import io
 
 import pandas as pd
 
-from bioicons_pipeline.library.findings import withdrawn
+from bioicons_pipeline.library.findings import withdrawn_icons
 from bioicons_pipeline.orchestration.stages.base import WEIGHTS
 from bioicons_pipeline.orchestration.stages.manifest import whole_manifest
 from bioicons_pipeline.store import Store, Version
@@ -30,14 +30,8 @@ def out_of_date(store: Store, bases: tuple[str, ...] = ()) -> dict[str, list[str
             dataset = (ref.info or {}).get("dataset_version")
             if dataset is None:  # not trained: too few icons
                 continue
-            icons = _icons(store, store.version(str(dataset)))
-            used = dict(zip(icons["icon_id"].astype(str), icons["spdx"].astype(str), strict=True))
-            if reasons := withdrawn(used, frame):
-                said = icons.set_index("icon_id")
-                found[f"{'the library' if partition == ALL else partition} on {base}"] = [
-                    f"{said.at[icon, 'name']} by {said.at[icon, 'author']}: {reason}"
-                    for icon, reason in sorted(reasons.items())
-                ]
+            if reasons := withdrawn_icons(_icons(store, store.version(str(dataset))), frame):
+                found[f"{'the library' if partition == ALL else partition} on {base}"] = reasons
     return found
 
 
