@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bioicons_pipeline.cli_display import AsJson, Bar, progress_bars, say_json
+from bioicons_pipeline.cli_display import AsJson, Bar, library_manifest, progress_bars, say_json
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.settings import Settings, get_settings
 
@@ -37,6 +37,10 @@ Category = Annotated[
 
 class NotBuiltError(BioiconsError):
     """What is to be exported or published has not been built."""
+
+
+class OutdatedError(BioiconsError):
+    """What is to be exported or published has icons that were withdrawn since it was built."""
 
 
 @export_app.callback()
@@ -66,9 +70,10 @@ def export_dataset(
 ) -> None:
     """Export the newest dataset, credits included.
 
-    Credits and licence texts go with every format. `datasets.load_dataset(folder)` opens parquet and
-    imagefolder without any code of this project. The folder is complete or absent: stopped half-way, nothing
-    is left.
+    A dataset with an icon that was withdrawn since is refused: upstream deleted it, the curator or the
+    licence rules leave it out, or its licence changed. Credits and licence texts go with every format.
+    `datasets.load_dataset(folder)` opens parquet and imagefolder without any code of this project. The folder
+    is complete or absent: stopped half-way, nothing is left.
     """
     from bioicons_pipeline.dataset import check_export
     from bioicons_pipeline.dataset import export_dataset as write
@@ -96,8 +101,9 @@ def publish_dataset(
 ) -> None:
     """Push the newest dataset to the hub, with its card, credits and licence texts.
 
-    A dataset with an icon outside the licence preset (BIOICONS_LICENCE_PRESET) is refused. The token is
-    yours: HF_TOKEN, or what `hf auth login` stored; it is never asked for or kept.
+    A dataset with an icon outside the licence preset (BIOICONS_LICENCE_PRESET), or with one that was
+    withdrawn since, is refused. The token is yours: HF_TOKEN, or what `hf auth login` stored; it is never
+    asked for or kept.
     """
     from bioicons_pipeline.dataset import plan_publish, write_croissant
     from bioicons_pipeline.dataset import publish_dataset as push
@@ -148,14 +154,21 @@ def _built_dataset(
 
     Raises:
         NotBuiltError: there is none; says which command makes it.
+        OutdatedError: the category is gone upstream, or an icon was withdrawn since.
     """
     from bioicons_pipeline.orchestration.stages import base
+    from bioicons_pipeline.orchestration.stages.gone import gone_since
     from bioicons_pipeline.store import Store
 
     store = Store(settings.resolved_store_root)
     ref = store.get_ref(base.DATASET, partition=category)
     if ref is None:
         raise _not_built(store, category)
+    if commit := gone_since(store, category):  # its last dataset stays in the store, for what learnt from it
+        raise OutdatedError(
+            f"{category} was withdrawn upstream (seen at {commit[:12]}): its last dataset is not handed out "
+            "any more, choose another category."
+        )
     settings.work_dir.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="dataset-", dir=settings.work_dir) as scratch,
@@ -163,7 +176,26 @@ def _built_dataset(
     ):
         folder = Path(scratch) / "dataset"
         store.checkout(ref.version_id, folder, progress=bar("reading files"))
+        _refuse_withdrawn(folder, library_manifest(store), category)
         yield folder, dict(ref.info or {}), bar
+
+
+def _refuse_withdrawn(folder: Path, manifest: Any, category: str | None) -> None:
+    """Let no icon out that may not be used any more: a dataset is older than the manifest until the next run,
+    and for as long as a gate stops it.
+
+    Raises:
+        OutdatedError: names such icons.
+    """
+    from bioicons_pipeline.dataset import icons_of
+    from bioicons_pipeline.library.findings import in_short, withdrawn_icons
+
+    if found := withdrawn_icons(icons_of(folder), manifest):
+        chosen = f"--category {category} " if category else ""
+        raise OutdatedError(
+            f"The dataset of {category or 'the library'} has {in_short(found)}: make it again with "
+            f"`bioicons run {chosen}--until icon_dataset`."
+        )
 
 
 def _not_built(store: Any, category: str | None) -> BioiconsError:

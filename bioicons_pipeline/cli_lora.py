@@ -37,7 +37,7 @@ def publish_lora(
     token is yours: HF_TOKEN, or what `hf auth login` stored; it is never asked for or kept.
     """
     from bioicons_pipeline.dataset.hub import check_repo_id, files_of, push
-    from bioicons_pipeline.generation.release import release_files
+    from bioicons_pipeline.generation.release import REPLACES, release_files
     from bioicons_pipeline.library.whole import write_whole
     from bioicons_pipeline.orchestration.stages.published import remember
     from bioicons_pipeline.store import Store
@@ -60,7 +60,9 @@ def publish_lora(
     with tempfile.TemporaryDirectory(prefix="lora-", dir=settings.work_dir) as scratch:
         for name, data in files.items():
             write_whole(Path(scratch) / name, data)
-        push(Path(scratch), repo, "model", f"LoRA of {category or 'the library'}", api=api, private=private)
+        message = f"LoRA of {category or 'the library'}"
+        # an older release's ComfyUI file, say, may have learnt from an icon that was withdrawn since
+        push(Path(scratch), repo, "model", message, api=api, private=private, replaces=REPLACES)
         size = sum(size for _, size in files_of(Path(scratch)))
     typer.echo(f"{len(files)} files, {readable_bytes(size)}: https://huggingface.co/{repo}")
 
@@ -76,6 +78,7 @@ def _trained(settings: Settings, category: str | None, base_name: str) -> tuple[
     """
     from bioicons_pipeline.dataset.hub import PublishRefusedError
     from bioicons_pipeline.generation.release import Release
+    from bioicons_pipeline.library.findings import in_short
     from bioicons_pipeline.orchestration.stages import base as names
     from bioicons_pipeline.orchestration.stages.evaluation import refusals
     from bioicons_pipeline.orchestration.stages.published import Publication
@@ -98,7 +101,7 @@ def _trained(settings: Settings, category: str | None, base_name: str) -> tuple[
     stale = out_of_date(store, (stored_as,)).get(f"{category or 'the library'} on {stored_as}")
     if stale:
         raise PublishRefusedError(
-            f"The LoRA was trained on {'; '.join(stale[:5])}: train it again before publishing."
+            f"The LoRA was trained on {in_short(stale)}: train it again before publishing."
         )
 
     refused = refusals(store, category, stored_as, ref.version_id)

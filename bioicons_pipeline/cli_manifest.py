@@ -22,7 +22,11 @@ def manifest(
     ] = None,
     category: Annotated[str | None, typer.Option(help="One scientific category; default: all.")] = None,
 ) -> None:
-    """The manifest of the last run: every icon, its author, licence, source, and why it is in or out."""
+    """The manifest of the last run: every icon, its author, licence, source, and why it is in or out.
+
+    In CSV a text that a spreadsheet would run as a formula gets a leading `'`; JSON and Parquet have every
+    name as it is.
+    """
     from bioicons_pipeline.orchestration.stages import manifest as stage
     from bioicons_pipeline.orchestration.stages.manifest import check_category
     from bioicons_pipeline.store import Store
@@ -44,7 +48,9 @@ def manifest(
     elif format == "json":
         data = f"{frame.to_json(orient='records', indent=1, force_ascii=False)}\n".encode()
     else:
-        data = frame.to_csv(index=False).encode()
+        from bioicons_pipeline.library.credits import csv_cell
+
+        data = frame.map(csv_cell).to_csv(index=False).encode()
     if out is None:
         sys.stdout.buffer.write(data)
     else:

@@ -199,8 +199,9 @@ def _say_summary(summary, seconds: float) -> None:
     say(f"Done in {seconds:.0f} s.")
 
 
-def _warn_of_withdrawn(say: Say, settings, most: int = 5) -> None:
+def _warn_of_withdrawn(say: Say, settings) -> None:
     """Name the adapters that were trained on icons which may not be used any more."""
+    from bioicons_pipeline.library.findings import in_short
     from bioicons_pipeline.orchestration.stages.base import MissingInputError
     from bioicons_pipeline.orchestration.stages.withdrawn import out_of_date
     from bioicons_pipeline.store import Store
@@ -210,8 +211,7 @@ def _warn_of_withdrawn(say: Say, settings, most: int = 5) -> None:
     except MissingInputError:  # stopped after the snapshot: there is no manifest to compare with
         return
     for adapter, icons in found.items():
-        named = "; ".join(icons[:most]) + (f" and {len(icons) - most} more" if len(icons) > most else "")
-        say(f"OUT OF DATE  the LoRA of {adapter} was trained on {named}: train it again.")
+        say(f"OUT OF DATE  the LoRA of {adapter} was trained on {in_short(icons)}: train it again.")
 
 
 def ui_command(settings: Settings) -> str:

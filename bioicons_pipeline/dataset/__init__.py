@@ -10,7 +10,7 @@ under one card.
 
 from bioicons_pipeline.dataset.build import DatasetInfo, DatasetRow, write_card, write_shards
 from bioicons_pipeline.dataset.croissant import croissant, write_croissant
-from bioicons_pipeline.dataset.export import FORMATS, ExportError, check_export, export_dataset
+from bioicons_pipeline.dataset.export import FORMATS, ExportError, check_export, export_dataset, icons_of
 from bioicons_pipeline.dataset.publish import PublishPlan, PublishRefusedError, plan_publish, publish_dataset
 from bioicons_pipeline.dataset.schema import SPLITS, dataset_schema
 from bioicons_pipeline.dataset.sharding import SHARD_ROWS, shard_name, shards_of
@@ -30,6 +30,7 @@ __all__ = [
     "croissant",
     "dataset_schema",
     "export_dataset",
+    "icons_of",
     "plan_publish",
     "publish_dataset",
     "sampling_weights",

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import pyarrow.parquet as pq
 
 from bioicons_pipeline.dataset.build import ROW_GROUP
@@ -104,6 +105,13 @@ def shards(source: Path) -> list[tuple[str, Path]]:
     """(split, shard) of a dataset folder, in order."""
     found = sorted((source / "data").glob("*.parquet"))
     return [(split, path) for path in found for split in SPLITS if path.name.startswith(f"{split}-")]
+
+
+def icons_of(source: Path) -> pd.DataFrame:
+    """`icon_id`, `name`, `author` and `spdx` of every icon of a dataset folder; no picture is read."""
+    columns = ["icon_id", "name", "author", "spdx"]
+    rows = [row for _, shard in shards(source) for row in pq.read_table(shard, columns=columns).to_pylist()]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _rows(source: Path) -> Iterator[list[tuple[str, dict]]]:

@@ -17,11 +17,16 @@ from PIL import Image
 from bioicons_pipeline.generation.carriers import png_bytes
 from bioicons_pipeline.generation.search import Hit
 from bioicons_pipeline.generation.sheet import contact_sheet
-from bioicons_pipeline.library.credits import attribution_markdown
+from bioicons_pipeline.library.credits import attribution_line, attribution_markdown
 from bioicons_pipeline.library.whole import write_whole
 from bioicons_pipeline.rendering import RenderSettings, render_many
 
 SIZE = 512
+CHANGES = (
+    "the SVG rewritten with only what a browser draws of it, without script, animation, outside references "
+    "and metadata; the PNG rasterised from it, cropped to the drawing and padded to a square"
+)
+"""What these files differ in from upstream's: CC BY asks whoever passes them on to say so."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,11 @@ class DrawnHit:
     hit: Hit
     svg: bytes
     png: bytes
+
+    @property
+    def citation(self) -> str:
+        """The credit line of these files; the hit's own is that of the icon as upstream has it."""
+        return attribution_line(self.hit.row, CHANGES)
 
     @property
     def stem(self) -> str:
@@ -62,7 +72,7 @@ def write_found(drawn: Sequence[DrawnHit], out: Path) -> int:
         sheet.append((Image.open(io.BytesIO(one.png)).convert("RGBA"), stem[:22], False))
     if not shown:
         return 0
-    credit = attribution_markdown(pd.DataFrame([one.hit.row for one in shown]), "none")
+    credit = attribution_markdown(pd.DataFrame([one.hit.row for one in shown]), CHANGES)
     write_whole(out / "ATTRIBUTION.md", credit.encode())
     write_whole(out / "overview.png", png_bytes(contact_sheet(sheet)))
     return 2 * len(shown) + 2

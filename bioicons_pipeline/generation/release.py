@@ -19,6 +19,11 @@ from bioicons_pipeline.library.licences import policy_for
 from bioicons_pipeline.training.base_models import REGISTRY
 from bioicons_pipeline.training.files import COMFYUI_NAME, CURVE_NAME, REPORT_NAME, WEIGHTS_NAME
 
+_ADAPTER = (WEIGHTS_NAME, COMFYUI_NAME, REPORT_NAME, CURVE_NAME)
+_CREDITS = ("ATTRIBUTION.md", "ATTRIBUTION.csv", "dataset.json")
+REPLACES = (*_ADAPTER, *_CREDITS, "LICENSES/*", "grid.png", "samples/*")
+"""What a release may hold besides its card, as patterns: of an older release in the same repository it goes
+away where the new one lacks it. What the owner put there under other names stays."""
 FLUX_DEV_LICENCE = "flux-1-dev-non-commercial-license"
 
 
@@ -59,10 +64,8 @@ def release_files(release: Release, repo_id: str, preset: str) -> dict[str, byte
             "train it with this preset before publishing."
         )
     samples = json.loads(release.grid["samples.json"])["rows"] if "samples.json" in release.grid else []
-    wanted = (WEIGHTS_NAME, COMFYUI_NAME, REPORT_NAME, CURVE_NAME)
-    files = {name: release.adapter[name] for name in wanted if name in release.adapter}
-    kept = ("ATTRIBUTION.md", "ATTRIBUTION.csv", "dataset.json")
-    files |= {n: data for n, data in release.credits.items() if n in kept or n.startswith("LICENSES/")}
+    files = {name: release.adapter[name] for name in _ADAPTER if name in release.adapter}
+    files |= {n: data for n, data in release.credits.items() if n in _CREDITS or n.startswith("LICENSES/")}
     files |= {n: data for n, data in release.grid.items() if n == "grid.png" or n.startswith("samples/")}
     shown = [(row, f"samples/{number:02d}-lora.png") for number, row in enumerate(samples)]
     gallery = [(row["prompt"], name) for row, name in shown if name in files]

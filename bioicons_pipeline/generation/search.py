@@ -59,7 +59,7 @@ class Hit:
 
     @property
     def citation(self) -> str:
-        """The credit line in upstream's form."""
+        """The credit line in upstream's form, of the icon as it is there; files made of it have changes."""
         return attribution_line(self.row, changes="none")
 
 

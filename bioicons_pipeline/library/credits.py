@@ -18,6 +18,7 @@ import pandas as pd
 from bioicons_pipeline.library.licences import BY_SPDX, Strictness
 
 CHANGES = "rasterised, cropped"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def attribution_line(row, changes: str = CHANGES) -> str:
@@ -74,7 +75,7 @@ def attribution_csv(df: pd.DataFrame, changes: str = CHANGES) -> str:
     for row in df.sort_values("source_path", kind="stable").to_dict("records"):
         values = {**row, "title": _title(row)}
         cells = [_text(values.get(column)) for column in columns]
-        writer.writerow([_cell(cell) for cell in [*cells, changes, attribution_line(row, changes)]])
+        writer.writerow([csv_cell(cell) for cell in [*cells, changes, attribution_line(row, changes)]])
     return buffer.getvalue()
 
 
@@ -121,6 +122,15 @@ def obligations(df: pd.DataFrame) -> list[str]:
     return list(found)
 
 
+def csv_cell(value: object) -> object:
+    """A cell of any CSV of ours: a text that a spreadsheet would run as a formula gets a leading `'`, for
+    strangers wrote the names; whatever is no text stays as it is.
+
+    https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA else value
+
+
 def copyright_notice(author: str | None) -> str:
     """The notice upstream's MIT and BSD files stand for: the holder is the author whose folder it is."""
     return f"Copyright 2021 {author or 'the author named in the upstream folder'}"
@@ -149,7 +159,3 @@ def _md(text: str) -> str:
     """Text with Markdown's and HTML's signs made harmless; addresses stay whole."""
     escaped = re.sub(r"([\\`*\[\]<>|])", r"\\\1", text)
     return " ".join(word if "://" in word else word.replace("_", r"\_") for word in escaped.split(" "))
-
-
-def _cell(text: str) -> str:
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@"} else text

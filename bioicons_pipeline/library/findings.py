@@ -4,7 +4,7 @@ Belongs here: the questions that asset checks and reports ask of a whole manifes
 gate that stops a bad manifest from being written (`schema`), which does not rely on anybody asking.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -61,6 +61,25 @@ def withdrawn(used: Mapping[str, str], frame: pd.DataFrame) -> dict[str, str]:
         elif row["spdx"] != spdx:
             found[icon_id] = f"its licence is {row['spdx']} now, it was {spdx}"
     return found
+
+
+def withdrawn_icons(icons: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
+    """`<name> by <author>: <reason>` of each of `icons` that is withdrawn in the manifest `frame`.
+
+    icons: `icon_id`, `name`, `author` and `spdx` as they were used, of a dataset's rows for instance.
+    """
+    used = dict(zip(icons["icon_id"].astype(str), icons["spdx"].astype(str), strict=True))
+    said = icons.drop_duplicates("icon_id").set_index("icon_id")
+    return [
+        f"{said.at[icon, 'name']} by {said.at[icon, 'author']}: {reason}"
+        for icon, reason in sorted(withdrawn(used, frame).items())
+    ]
+
+
+def in_short(reasons: Sequence[str], most: int = 5) -> str:
+    """The first few of what `withdrawn_icons` found, and how many more there are, as part of a sentence."""
+    more = f" and {len(reasons) - most} more" if len(reasons) > most else ""
+    return "; ".join(reasons[:most]) + more
 
 
 def _included(frame: pd.DataFrame) -> pd.DataFrame:

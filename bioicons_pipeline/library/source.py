@@ -14,7 +14,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from bioicons_pipeline.library.files import bring_tree
 from bioicons_pipeline.library.folder import fetch_folder
@@ -27,6 +26,7 @@ from bioicons_pipeline.library.tree import (
     Progress,
     RefusedEntry,
     TreeEntry,
+    url_parts,
     without_credentials,
 )
 
@@ -61,11 +61,11 @@ def refuse_credentials(source: str) -> None:
     """Let no source pass that carries a password or token: it would be kept with every run that names it.
 
     Raises:
-        SourceError: it does; the sentence does not repeat it.
+        SourceError: it does, or is no URL that can be read; the sentence does not repeat it.
     """
     if "://" not in source:
         return
-    parts = urlsplit(source)
+    parts = url_parts(source)
     # over http a user name alone is a token more often than not; over ssh it is part of every address
     if parts.password or (parts.username and parts.scheme.lower() in ("http", "https")):
         raise SourceError(

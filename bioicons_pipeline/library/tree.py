@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from bioicons_pipeline.library.git import Git, SourceError
 
@@ -179,11 +179,33 @@ def require_layout(paths: list[str], shown: str) -> None:
         )
 
 
+def url_parts(source: str) -> SplitResult:
+    """The parts of a URL, its port read once, for `urllib` only looks at it when it is asked for.
+
+    Raises:
+        SourceError: host or port are malformed; the sentence does not repeat them, for a mistyped URL may
+            have a password where the port belongs.
+    """
+    try:
+        parts = urlsplit(source)
+        _ = parts.port
+    except ValueError:
+        raise SourceError(
+            "The source is a URL whose host or port cannot be read: after the host and a colon only a port "
+            "number may stand (git@host:owner/name is written without ssh:// in front)."
+        ) from None
+    return parts
+
+
 def without_credentials(source: str) -> str:
-    """`source` as it may be shown and stored: no user name, password, query or fragment."""
+    """`source` as it may be shown and stored: no user name, password, query or fragment.
+
+    Raises:
+        SourceError: it is a URL whose host or port cannot be read.
+    """
     if "://" not in source:
         return re.sub(r"^[^/@]+@(?=[^/]+:)", "", source)
-    parts = urlsplit(source)
+    parts = url_parts(source)
     host = parts.hostname or ""
     if ":" in host:
         host = f"[{host}]"

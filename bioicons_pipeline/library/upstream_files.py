@@ -12,6 +12,7 @@ import shlex
 from pathlib import Path, PurePosixPath
 
 from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.library.credits import csv_cell
 from bioicons_pipeline.library.upstream import Row, UpstreamReport
 from bioicons_pipeline.library.whole import write_whole
 
@@ -153,16 +154,12 @@ def _cell(value: object) -> str:
 
 
 def _csv(rows: list[Row]) -> str:
-    """The rows as CSV; a text that a spreadsheet would take for a formula is given a leading apostrophe."""
+    """The rows as CSV, with no cell that a spreadsheet would run."""
     if not rows:
         return ""
     out = io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({key: _harmless(value) for key, value in row.items()})
+        writer.writerow({key: csv_cell(value) for key, value in row.items()})
     return out.getvalue()
-
-
-def _harmless(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t") else value

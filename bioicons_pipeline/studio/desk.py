@@ -107,7 +107,7 @@ def _found(one: DrawnHit, folder: Path) -> Shown:
         f"**{_link(str(row['name']), row['source_url'])}** by {_safe(str(row['author']))} · "
         f"{_safe(str(row['category']))} · {_link(str(row['spdx']), row['licence_url'])}{near}"
     )
-    return Shown(png, f"{row['name']} ({row['spdx']})", facts, one.hit.citation, {"PNG": png, "SVG": svg})
+    return Shown(png, f"{row['name']} ({row['spdx']})", facts, one.citation, {"PNG": png, "SVG": svg})
 
 
 def draw(

@@ -1,5 +1,6 @@
 """What a stranger reads first: the help, the completion, the exit codes, a wrong setting."""
 
+import csv
 import json
 import os
 import subprocess
@@ -80,6 +81,24 @@ def test_a_curator_is_told_of_decisions_without_effect(bioicons, monkeypatch, tm
     code, _, said = bioicons("manifest", "--out", str(target))
     assert code == 0 and target.read_text() == "name\nmouse\n"
     assert ("mosue.svg matches no icon" in said) is own
+
+
+def test_the_manifest_as_csv_has_no_cell_that_a_spreadsheet_runs(bioicons, monkeypatch, tmp_path):
+    monkeypatch.setenv("BIOICONS_DATA_DIR", str(tmp_path))
+    names = ['=HYPERLINK("https://evil.example")', "+1", "-1", "@sum", "\tcell", "Ann = Bo", None]
+    frame = pd.DataFrame(
+        {"author": pd.array(names, dtype="string"), "family_size": pd.array(range(7), "Int64")}
+    )
+    frame.loc[6, "family_size"] = pd.NA
+    monkeypatch.setattr(manifest_stage, "whole_manifest", lambda _: frame)
+    table = tmp_path / "manifest.csv"
+    assert bioicons("manifest", "--out", str(table))[0] == 0
+    rows = list(csv.reader(table.open(newline="")))[1:]
+    assert [author for author, _ in rows] == [*(f"'{name}" for name in names[:5]), "Ann = Bo", ""]
+    assert [size for _, size in rows] == ["0", "1", "2", "3", "4", "5", ""]
+    exact = tmp_path / "manifest.json"
+    assert bioicons("manifest", "--format", "json", "--out", str(exact))[0] == 0
+    assert [row["author"] for row in json.loads(exact.read_text())] == names
 
 
 @pytest.mark.parametrize("where", ["on PATH", "another one on PATH", "not on PATH"])

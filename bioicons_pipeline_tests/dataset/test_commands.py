@@ -1,6 +1,7 @@
 """`bioicons export dataset` and `bioicons publish dataset`, as a user types them."""
 
 import dataclasses
+import io
 import json
 import sys
 from pathlib import Path
@@ -9,9 +10,10 @@ import pytest
 from huggingface_hub import HfApi
 
 from bioicons_pipeline import cli, cli_dataset
+from bioicons_pipeline.orchestration.stages import gone
 from bioicons_pipeline.settings import get_settings
 from bioicons_pipeline.store import Store
-from bioicons_pipeline_tests.dataset.test_dataset import ROWS, build, digests, row
+from bioicons_pipeline_tests.dataset.test_dataset import ROWS, build, digests, manifest, row
 from bioicons_pipeline_tests.dataset.test_publish import RecordingApi
 
 
@@ -30,6 +32,16 @@ def store(tmp_path, monkeypatch):
     get_settings.cache_clear()
 
 
+def know(store, rows, gone=()):
+    """Plant the library's manifest: `rows` as they were built, those with the ids `gone` left out now."""
+    frame = manifest(rows).assign(exclusion_reason=None)
+    frame.loc[frame["icon_id"].isin(gone), ["included", "exclusion_reason"]] = (False, "withdrawn_by_curator")
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer)
+    version = store.commit({"manifest.parquet": buffer.getvalue()})
+    store.set_ref("library_manifest", version.id, info={"categories": ["Animals", "Cells"]})
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """A folder whose `data` holds datasets of two categories and of the library; Cells has two versions."""
@@ -39,6 +51,7 @@ def home(tmp_path_factory):
         facts = build(root / f"{category}-{len(rows)}", rows)
         version = store.commit_tree(root / f"{category}-{len(rows)}")
         store.set_ref("icon_dataset", version.id, partition=category, info=facts)
+    know(store, ROWS)
     return root
 
 
@@ -174,7 +187,9 @@ def test_publish_gives_the_hub_the_whole_dataset(built, bioicons, monkeypatch):
 def test_one_icon_outside_the_preset_is_refused_before_the_hub_is_asked(
     store, bioicons, monkeypatch, tmp_path
 ):
-    facts = build(tmp_path / "set", [*ROWS, dataclasses.replace(row(99), spdx="CC-BY-SA-4.0")])
+    rows = [*ROWS, dataclasses.replace(row(99), spdx="CC-BY-SA-4.0")]
+    facts = build(tmp_path / "set", rows)
+    know(store, rows)
     store.set_ref("icon_dataset", store.commit_tree(tmp_path / "set").id, partition="Animals", info=facts)
     api = RecordingApi()
     monkeypatch.setattr(cli_dataset, "hub_api", lambda: api)
@@ -183,6 +198,68 @@ def test_one_icon_outside_the_preset_is_refused_before_the_hub_is_asked(
         code, said, error = bioicons(*arguments)
         assert code == 2 and "CC-BY-SA-4.0" in error and "me/icons" not in said
     assert api.calls == []
+
+
+VERBS = [
+    ("export", "dataset", "--out", "out"),
+    ("publish", "dataset", "--repo", "me/icons"),
+    ("publish", "dataset", "--repo", "me/icons", "--dry-run"),
+]
+
+
+@pytest.fixture
+def stale(store, tmp_path, monkeypatch):
+    """A store with datasets of Animals and of the library, and what the hub was asked for."""
+    facts = build(tmp_path / "set", ROWS)
+    for category in ("Animals", None):
+        version = store.commit_tree(tmp_path / "set").id
+        store.set_ref("icon_dataset", version, partition=category, info=facts)
+    api = RecordingApi()
+    monkeypatch.setattr(cli_dataset, "hub_api", lambda: api)
+    monkeypatch.chdir(tmp_path)
+    return store, api
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("category", ["Animals", None])
+@pytest.mark.parametrize("how", ["deleted upstream", "left out now (withdrawn_by_curator)", "its licence is"])
+def test_a_withdrawn_icon_is_not_handed_out(stale, bioicons, tmp_path, verb, category, how):
+    """The dataset is older than the manifest, or a gate keeps the last one: trained on or held out alike."""
+    store, api = stale
+    chosen = ("--category", category) if category else ()
+    for icon in (ROWS[0], ROWS[4]):
+        assert {ROWS[0].split, ROWS[4].split} == {"train", "heldout"}
+        if how == "deleted upstream":
+            know(store, [one for one in ROWS if one is not icon])
+        elif how == "its licence is":
+            know(store, [dataclasses.replace(one, spdx="MIT") if one is icon else one for one in ROWS])
+        else:
+            know(store, ROWS, gone=[icon.icon_id])
+        code, _, error = bioicons(*verb, *chosen)
+        assert code == 2 and f"has {icon.name} by Ann | Author: {how}" in error and "Traceback" not in error
+        assert f"`bioicons run {'--category Animals ' if category else ''}--until icon_dataset`" in error
+    assert api.calls == [] and not (tmp_path / "out").exists()
+    assert list(get_settings().work_dir.iterdir()) == []
+    know(store, [*ROWS, row(77)])  # an icon more is no reason
+    assert bioicons(*verb, *chosen)[0] == 0
+
+
+def test_many_withdrawn_icons_are_counted(stale, bioicons):
+    know(stale[0], ROWS[:20])
+    _, _, error = bioicons("export", "dataset", "--out", "out")
+    assert error.count("deleted upstream") == 5 and "and 15 more" in error
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_nothing_of_a_category_that_is_gone_is_handed_out(stale, bioicons, tmp_path, verb):
+    """Its last dataset stays in the store, for the adapters that learnt from it."""
+    store, api = stale
+    know(store, ROWS)  # that its manifest is marked is enough: a curator may have moved the icons
+    store.set_ref("icon_manifest", store.commit({"manifest.parquet": b"x"}).id, partition="Animals", info={})
+    gone.mark(store, "Animals", store.get_ref("icon_manifest", partition="Animals"), {"commit": "c0ffee" * 7})
+    code, _, error = bioicons(*verb, "--category", "Animals")
+    assert code == 2 and "Animals was withdrawn upstream (seen at c0ffeec0ffee)" in error
+    assert api.calls == [] and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("repo", ["icons", "a/b/c", "me/ic ons", "/icons"])

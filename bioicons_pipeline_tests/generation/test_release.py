@@ -1,12 +1,18 @@
 """What leaves with a LoRA, what its card says, and what stops it."""
 
 import json
+import sys
 
 import pytest
 import yaml
+from huggingface_hub.utils import filter_repo_objects
 
+from bioicons_pipeline import cli, cli_lora
 from bioicons_pipeline.dataset.hub import PublishRefusedError, push
 from bioicons_pipeline.generation.release import Release, adapter_licence, release_files
+from bioicons_pipeline.orchestration.stages.published import Publication
+from bioicons_pipeline.settings import get_settings
+from bioicons_pipeline.store import Store
 from bioicons_pipeline.training.base_models import REGISTRY
 from bioicons_pipeline_tests.dataset.test_publish import RecordingApi
 
@@ -151,3 +157,27 @@ def test_it_is_pushed_as_a_model(tmp_path):
         ("create_repo", "model"),
         ("upload_folder", "model"),
     ]
+
+
+def test_files_of_an_older_release_go_away_and_the_owners_own_stay(tmp_path, monkeypatch):
+    monkeypatch.setenv("BIOICONS_DATA_DIR", str(tmp_path))
+    get_settings.cache_clear()
+    trained = Store(tmp_path / "store").commit({"adapter": b"weights"}).id
+    api, made = RecordingApi(), release()
+    monkeypatch.setattr(cli_lora, "hub_api", lambda: api)
+    monkeypatch.setattr(cli_lora, "_trained", lambda *_: (made, Publication(trained, "flux1-dev", trained)))
+    monkeypatch.setattr(sys, "argv", ["bioicons", "publish", "lora", "--repo", "me/animals"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    get_settings.cache_clear()
+    assert not stopped.value.code
+    (_, sent) = api.calls[-1]
+    older = ["comfyui_lora.safetensors", "samples/07-lora.png", "LICENSES/MIT.txt", "ATTRIBUTION.csv"]
+    own = [".gitattributes", "notes.md", "samples.zip", "pictures/grid.png", "other.safetensors"]
+    assert list(filter_repo_objects([*older, *own], allow_patterns=sent["delete_patterns"])) == older
+    # all that a release sends is replaced by the next, but the card, which every release has
+    assert set(release_files(made, "me/animals", "attribution")) - {"README.md"} == set(
+        filter_repo_objects(
+            release_files(made, "me/animals", "attribution"), allow_patterns=sent["delete_patterns"]
+        )
+    )

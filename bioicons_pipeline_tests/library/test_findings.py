@@ -64,3 +64,8 @@ def test_icons_that_went_away_are_named_with_the_reason(sound):
         "e": "left out now (empty_file)",
         "gone": "deleted upstream",
     }
+    icons = pd.DataFrame(
+        {"icon_id": ["gone", "a"], "name": ["cat", "dog"], "author": "Ann", "spdx": "CC0-1.0"}
+    )
+    assert findings.withdrawn_icons(icons, sound) == ["cat by Ann: deleted upstream"]
+    assert findings.in_short(["a", "b", "c"], most=2) == "a; b and 1 more" and findings.in_short(["a"]) == "a"

@@ -10,7 +10,8 @@ import pytest
 from bioicons_pipeline.library import files as files_module
 from bioicons_pipeline.library import git as git_module
 from bioicons_pipeline.library.git import Git, GitError, environment, sentence
-from bioicons_pipeline.library.source import LayoutError, Limits, SourceError, fetch
+from bioicons_pipeline.library.observe import observe
+from bioicons_pipeline.library.source import LayoutError, Limits, SourceError, fetch, refuse_credentials
 from bioicons_pipeline.library.tree import github_page, without_credentials
 from bioicons_pipeline_tests.library.repositories import (
     CuttingProxy,
@@ -330,6 +331,28 @@ def test_a_full_disk_is_named(tmp_path):
 def test_credentials_never_show(url, shown, page):
     assert without_credentials(url) == shown
     assert github_page(shown) == page
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ssh://git@github.com:s3cret/r.git",  # ssh's short form with ssh:// in front
+        "https://user:s3cret/x@example.org/o/r.git",  # a password with a slash ends up where the port belongs
+        "https://example.org:99999/o/s3cret",
+        "https://[::1/o/s3cret",
+    ],
+)
+def test_a_url_whose_port_is_no_number_is_one_sentence_without_its_secrets(url, tmp_path):
+    for read in (
+        without_credentials,
+        refuse_credentials,
+        lambda source: fetch(source, None, tmp_path / "cache"),
+        lambda source: observe(source, None, tmp_path / "cache", pauses_s=()),
+    ):
+        with pytest.raises(SourceError, match="port") as refused:
+            read(url)
+        assert "s3cret" not in str(refused.value) and refused.value.__cause__ is None
+    assert not (tmp_path / "cache").exists()
 
 
 def test_permalinks(upstream, tmp_path):

@@ -59,7 +59,7 @@ def test_an_icon_that_exists_comes_with_licence_citation_and_files(services):
     (icon,) = answer.icons
     assert "Ann" in icon.facts and "CC0" in icon.facts
     assert "https://example.org/mast%20%281%29.svg" in icon.facts
-    assert icon.credit.startswith("mast cell icon by Ann")
+    assert icon.credit.startswith("mast cell icon by Ann") and "Changes: the SVG rewritten" in icon.credit
     assert {kind: path.read_bytes() for kind, path in icon.files.items()} == {"PNG": b"png", "SVG": b"<svg/>"}
 
 

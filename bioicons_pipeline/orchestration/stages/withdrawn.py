@@ -8,7 +8,7 @@ import io
 
 import pandas as pd
 
-from bioicons_pipeline.library.findings import withdrawn
+from bioicons_pipeline.library.findings import in_short, withdrawn_icons
 from bioicons_pipeline.orchestration.stages.base import WEIGHTS
 from bioicons_pipeline.orchestration.stages.gates import BlockedError
 from bioicons_pipeline.orchestration.stages.gone import WithdrawnError, gone_since
@@ -32,8 +32,8 @@ def out_of_date(store: Store, bases: tuple[str, ...] = ()) -> dict[str, list[str
             dataset = (ref.info or {}).get("dataset_version")
             if dataset is None:  # not trained: too few icons
                 continue
-            if icons := withdrawn_from(store, str(dataset), frame):
-                found[f"{'the library' if partition == ALL else partition} on {base}"] = icons
+            if reasons := withdrawn_icons(_icons(store, store.version(str(dataset))), frame):
+                found[f"{'the library' if partition == ALL else partition} on {base}"] = reasons
     return found
 
 
@@ -49,24 +49,12 @@ def refuse_withdrawn(store: Store, category: str | None, dataset: str) -> None:
             f"{category} was withdrawn upstream (seen at {commit[:12]}): nothing is trained on it any more, "
             "choose another category."
         )
-    if icons := withdrawn_from(store, dataset, whole_manifest(store)):
-        more = f" and {len(icons) - 1} more" if len(icons) > 1 else ""
+    if reasons := withdrawn_icons(_icons(store, store.version(dataset)), whole_manifest(store)):
         raise BlockedError(
             f"The dataset of {category or 'the library'} is older than the manifest, which has withdrawn "
-            f"{icons[0]}{more}: build the dataset again first (`bioicons run --until icon_dataset`, or "
+            f"{in_short(reasons)}: build the dataset again first (`bioicons run --until icon_dataset`, or "
             "materialize icon_dataset)."
         )
-
-
-def withdrawn_from(store: Store, dataset: str, manifest: pd.DataFrame) -> list[str]:
-    """`<name> by <author>: <reason>` of each training icon of a dataset that the manifest has withdrawn."""
-    icons = _icons(store, store.version(dataset))
-    used = dict(zip(icons["icon_id"].astype(str), icons["spdx"].astype(str), strict=True))
-    said = icons.set_index("icon_id")
-    return [
-        f"{said.at[icon, 'name']} by {said.at[icon, 'author']}: {reason}"
-        for icon, reason in sorted(withdrawn(used, manifest).items())
-    ]
 
 
 def _icons(store: Store, dataset: Version) -> pd.DataFrame:

@@ -1,0 +1,44 @@
+"""Files of icons that a search found say truly how they differ from upstream's."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from bioicons_pipeline.generation.found import draw_hits, write_found
+from bioicons_pipeline.generation.search import Hit
+
+ROW = {
+    "icon_id": "0001",
+    "sha256": "0" * 64,
+    "name": "wide_fish",
+    "category": "Animals",
+    "author": "Ann Lee",
+    "author_url": "https://ann.example",
+    "spdx": "CC-BY-4.0",
+    "source_path": "cc-by-4.0/Animals/Ann_Lee/wide_fish.svg",
+    "source_url": "https://example.org/wide_fish.svg",
+}
+SVG = b"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 200 100"><metadata>who drew it</metadata>
+<script>alert(1)</script><rect x="20" y="40" width="100" height="20" fill="#c33"/></svg>"""
+
+
+def test_the_credits_state_the_changes_that_were_made(tmp_path):
+    (drawn,) = draw_hits([Hit(ROW, "name")], lambda _: SVG)
+    assert write_found([drawn], tmp_path) == 4
+    svg, png = (tmp_path / f"01-wide-fish.{kind}" for kind in ("svg", "png"))
+    # what is claimed below did happen: rewritten, rasterised, cropped to the drawing, padded to a square
+    assert (
+        b"<rect" in svg.read_bytes() and b"script" not in svg.read_bytes() and b"who" not in svg.read_bytes()
+    )
+    picture = Image.open(io.BytesIO(png.read_bytes()))
+    columns = np.flatnonzero(np.asarray(picture)[..., 3].any(axis=0))
+    assert picture.size == (512, 512) and columns[0] < 30 and columns[-1] > 480
+    credit = (tmp_path / "ATTRIBUTION.md").read_text()
+    assert "Changes: none" not in credit
+    for text in (credit, drawn.citation):
+        changes = text.split("Changes: ")[1]
+        assert all(word in changes for word in ("SVG rewritten", "without script", "metadata"))
+        assert all(word in changes for word in ("PNG rasterised", "cropped", "padded to a square"))
+    # the icon itself, where it is upstream, is cited as it is
+    assert drawn.hit.citation.endswith("Changes: none.")
