@@ -136,7 +136,7 @@ def _run(options, as_json: bool) -> None:
                 "Stopped. What was finished is kept; the same command goes on from there."
             ) from error
         except launch.JobFailedError as error:
-            raise launch.JobFailedError(f"{error} (log: {log})") from error
+            raise error.with_log(log) from error
     _report(summary, options, time.monotonic() - started, as_json)
 
 

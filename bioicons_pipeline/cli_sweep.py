@@ -91,7 +91,7 @@ def _run(settings: Settings, category: str | None, base: str, config: dict[str, 
                 job = "sweep" if category else "sweep_library"
                 launch.execute(instance, job, run_config, tags=tags, listener=display.show)
         except launch.JobFailedError as error:
-            raise launch.JobFailedError(f"{error} (log: {log})") from error
+            raise error.with_log(log) from error
 
 
 def _show(settings: Settings, category: str | None, base: str, as_json: bool) -> None:

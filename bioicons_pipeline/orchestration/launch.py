@@ -30,9 +30,20 @@ NO_RETRIES = {"dagster/max_retries": "0"}
 
 
 class JobFailedError(BioiconsError):
-    """A job ended without success; the message is the failing step's own sentence."""
+    """A job ended without success; the message is the failing step's own sentence.
 
-    exit_code = 1
+    mendable: whether the step said what to do about it (a `BioiconsError`); else it is a bug of ours, and
+    scripts tell the two apart by the exit code.
+    """
+
+    def __init__(self, message: str, *, mendable: bool) -> None:
+        super().__init__(message)
+        self.mendable = mendable
+        self.exit_code = BioiconsError.exit_code if mendable else 1
+
+    def with_log(self, log: Path) -> "JobFailedError":
+        """The same, with where the details are."""
+        return JobFailedError(f"{self} (log: {log})", mendable=self.mendable)
 
 
 @dataclass(frozen=True)
@@ -152,7 +163,7 @@ def execute(
     if not success:
         if _interrupted(instance, run_id):
             raise KeyboardInterrupt
-        raise JobFailedError(failure_message(instance, run_id))
+        raise failure_of(instance, run_id)
     return run_id
 
 
@@ -173,20 +184,26 @@ def _interrupted(instance: dg.DagsterInstance, run_id: str) -> bool:
     return False
 
 
-def failure_message(instance: dg.DagsterInstance, run_id: str) -> str:
-    """The sentence of the first step that failed for a reason of its own."""
+def failure_of(instance: dg.DagsterInstance, run_id: str) -> JobFailedError:
+    """What a run failed of: the sentence of the first step that failed for a reason of its own.
+
+    A step's `BioiconsError`, and nothing else, reaches Dagster as a `dagster.Failure` (see `reporting`): that
+    is told by its user data. Steps killed by the system, and bugs, have none.
+    """
     records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
     for record in records:
         data = record.event_log_entry.get_dagster_event().step_failure_data
         if data.user_failure_data and data.user_failure_data.description:
-            return data.user_failure_data.description
+            return JobFailedError(data.user_failure_data.description, mendable=True)
         if data.error:
             root = data.error
             while root.cause:
                 root = root.cause
-            step = record.event_log_entry.step_key
-            return f"The step {step} failed unexpectedly ({root.message.strip()}): the log has the details."
-    return f"The run {run_id} did not finish: the log has the details."
+            step, said = record.event_log_entry.step_key, root.message.strip()
+            return JobFailedError(
+                f"The step {step} failed unexpectedly ({said}): the log has the details.", mendable=False
+            )
+    return JobFailedError(f"The run {run_id} did not finish: the log has the details.", mendable=False)
 
 
 def partition_tags(instance: dg.DagsterInstance, categories: list[str] | None) -> dict[str, str]:

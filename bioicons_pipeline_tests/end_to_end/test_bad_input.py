@@ -1,4 +1,4 @@
-"""Bad input: one clear sentence, a non-zero exit, no traceback, nothing half-written."""
+"""Bad input: one clear sentence, exit code 2 (1 is for bugs), no traceback, nothing half-written."""
 
 import subprocess
 
@@ -9,7 +9,7 @@ from bioicons_pipeline_tests.end_to_end.conftest import bioicons
 
 def refused(done: subprocess.CompletedProcess, *words: str) -> None:
     said = done.stderr
-    assert done.returncode not in (0, None), done.stdout
+    assert done.returncode == 2, (done.returncode, done.stdout, said)
     assert "Traceback" not in said + done.stdout, said
     assert said.count("Error:") == 1, said
     for word in words:
