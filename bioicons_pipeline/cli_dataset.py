@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bioicons_pipeline.cli_display import AsJson, Bar, library_manifest, progress_bars, say_json
+from bioicons_pipeline.cli_display import AsJson, Bar, library_manifest, not_built, progress_bars, say_json
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.settings import Settings, get_settings
 
@@ -33,10 +33,6 @@ Category = Annotated[
     str | None,
     typer.Option(help="One scientific category, e.g. Animals; default: the library-wide dataset."),
 ]
-
-
-class NotBuiltError(BioiconsError):
-    """What is to be exported or published has not been built."""
 
 
 class OutdatedError(BioiconsError):
@@ -163,7 +159,7 @@ def _built_dataset(
     store = Store(settings.resolved_store_root)
     ref = store.get_ref(base.DATASET, partition=category)
     if ref is None:
-        raise _not_built(store, category)
+        raise not_built(store, category)
     if commit := gone_since(store, category):  # its last dataset stays in the store, for what learnt from it
         raise OutdatedError(
             f"{category} was withdrawn upstream (seen at {commit[:12]}): its last dataset is not handed out "
@@ -196,28 +192,6 @@ def _refuse_withdrawn(folder: Path, manifest: Any, category: str | None) -> None
             f"The dataset of {category or 'the library'} has {in_short(found)}: make it again with "
             f"`bioicons run {chosen}--until icon_dataset`."
         )
-
-
-def _not_built(store: Any, category: str | None) -> BioiconsError:
-    """The error for a dataset that is not there; a misspelt category is told with the names there are."""
-    from bioicons_pipeline.orchestration.stages import base, manifest
-    from bioicons_pipeline.orchestration.stages.manifest import check_category
-
-    if category is None:
-        return NotBuiltError(
-            "There is no library-wide dataset yet: make it with `bioicons run --until icon_dataset`, or give "
-            "a --category."
-        )
-    try:
-        check_category(category, manifest.current_categories(store))
-    except base.MissingInputError:
-        pass  # nothing was run here, so nobody knows which categories there are
-    except BioiconsError as error:
-        return error
-    return NotBuiltError(
-        f"There is no dataset of {category} yet: make it with "
-        f"`bioicons run --category {category} --until icon_dataset`."
-    )
 
 
 def _refuse_to_replace(out: Path, settings: Settings) -> None:

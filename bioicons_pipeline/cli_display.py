@@ -1,6 +1,7 @@
-"""What several verbs show: progress, results as JSON, and that nothing was fetched yet.
+"""What several verbs show: progress, results as JSON, and that nothing was fetched or built yet.
 
-Belongs here: drawing progress on a terminal, or as lines where there is none, and the option `--json`.
+Belongs here: drawing progress on a terminal, or as lines where there is none, the option `--json`, and which
+command makes what is missing: what a stage says of that is for Dagster's users.
 Does not belong here: where the events come from (orchestration/launch).
 """
 
@@ -49,11 +50,51 @@ def library_manifest(store: "Store") -> "pd.DataFrame":
         raise NoLibraryError from error
 
 
+def library_categories(store: "Store") -> list[str]:
+    """The categories of that manifest, also those of which every icon is left out.
+
+    Raises:
+        NoLibraryError: nothing was run yet; says what fetches the library.
+    """
+    from bioicons_pipeline.orchestration.stages.base import MissingInputError
+    from bioicons_pipeline.orchestration.stages.manifest import current_categories
+
+    try:
+        return current_categories(store)
+    except MissingInputError as error:
+        raise NoLibraryError from error
+
+
 class NoLibraryError(BioiconsError):
     """Nothing was fetched yet into this data folder."""
 
     def __init__(self) -> None:
         super().__init__("There is no library here yet: fetch it with `bioicons run --until icon_manifest`.")
+
+
+class NotBuiltError(BioiconsError):
+    """What is asked for has not been built."""
+
+
+def not_built(store: "Store", category: str | None) -> BioiconsError:
+    """The error for a dataset that is not there; a misspelt category is told with the names there are."""
+    from bioicons_pipeline.orchestration.stages.manifest import check_category
+
+    if category is None:
+        return NotBuiltError(
+            "There is no library-wide dataset yet: make it with `bioicons run --until icon_dataset`, or give "
+            "a --category."
+        )
+    try:
+        check_category(category, library_categories(store))
+    except NoLibraryError:
+        pass  # nothing was run here, so nobody knows which categories there are
+    except BioiconsError as error:
+        return error
+    return NotBuiltError(
+        f"There is no dataset of {category} yet: make it with "
+        f"`bioicons run --category {category} --until icon_dataset`."
+    )
 
 
 def say_json(data: Any) -> None:

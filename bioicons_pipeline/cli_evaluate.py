@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from bioicons_pipeline.cli_display import AsJson, say_json
+from bioicons_pipeline.cli_display import AsJson, library_categories, say_json
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.settings import Settings, get_settings
 
@@ -98,9 +98,10 @@ def _chosen(
     """Store, base and adapters of a call; refuses before anything heavy is loaded.
 
     Raises:
+        NoLibraryError: a category is asked for, and nothing was run yet.
         NotTrainedError: there is no such LoRA; says what trains it.
     """
-    from bioicons_pipeline.orchestration.stages.manifest import check_category, current_categories
+    from bioicons_pipeline.orchestration.stages.manifest import check_category
     from bioicons_pipeline.orchestration.workshop import (
         NotTrainedError,
         Stock,
@@ -114,7 +115,7 @@ def _chosen(
     stock = Stock(Store(settings.resolved_store_root), settings.cache_dir)
     base = resolve_base(base_name, settings.bases_dir)
     if category is not None:
-        check_category(category, current_categories(stock.store))
+        check_category(category, library_categories(stock.store))
     if loras:
         return stock, base, [named_adapter(stock, base, text) for text in loras]
     suits = suitable_adapter(stock, base, category)

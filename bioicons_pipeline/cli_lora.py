@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from bioicons_pipeline.cli_dataset import NotBuiltError, hub_api, readable_bytes, show_files
+from bioicons_pipeline.cli_dataset import hub_api, readable_bytes, show_files
+from bioicons_pipeline.cli_display import NotBuiltError
 from bioicons_pipeline.settings import Settings, get_settings
 
 

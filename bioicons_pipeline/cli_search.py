@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bioicons_pipeline.cli_display import AsJson, library_manifest, say_json
+from bioicons_pipeline.cli_display import AsJson, library_categories, library_manifest, say_json
 from bioicons_pipeline.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -42,14 +42,13 @@ def search(
 
     Knows the last snapshot of the library (`bioicons run --until icon_manifest` fetches it).
     """
-    from bioicons_pipeline.orchestration.stages import manifest as stage
     from bioicons_pipeline.orchestration.stages.manifest import check_category
     from bioicons_pipeline.store import Store
 
     settings = get_settings()
     store = Store(settings.resolved_store_root)
     if category is not None:
-        check_category(category, stage.current_categories(store))
+        check_category(category, library_categories(store))
     found = icon_search(store, settings, Console(stderr=True)).find(query, count, category)
     if as_json:
         say_json({"query": found.query or query, "icons": [_as_row(hit) for hit in found.hits]})

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bioicons_pipeline.cli_display import AsJson, Display, say_json
+from bioicons_pipeline.cli_display import AsJson, Display, not_built, say_json
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.settings import Settings, get_settings
 
@@ -68,14 +68,14 @@ def numbers(text: str, kind: type, option: str) -> list:
 def _run(settings: Settings, category: str | None, base: str, config: dict[str, Any]) -> None:
     from bioicons_pipeline.orchestration import launch
     from bioicons_pipeline.orchestration.instance import shared_instance
-    from bioicons_pipeline.orchestration.stages import snapshot
-    from bioicons_pipeline.orchestration.stages.manifest import check_category
+    from bioicons_pipeline.orchestration.stages.base import DATASET
     from bioicons_pipeline.store import Store
     from bioicons_pipeline.training.base_models import check_base
 
     check_base(base)
-    if category is not None:
-        check_category(category, snapshot.current_categories(Store(settings.resolved_store_root)))
+    store = Store(settings.resolved_store_root)
+    if store.get_ref(DATASET, partition=category) is None:  # before Dagster starts, which would name its step
+        raise not_built(store, category)
     warnings.filterwarnings("ignore")
     op = "lora_sweep" if category else "library__lora_sweep"
     run_config = {

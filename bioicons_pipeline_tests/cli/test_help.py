@@ -62,6 +62,26 @@ def test_exit_codes(bioicons, tmp_path, monkeypatch):
     assert bioicons("serach")[0] == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (("sweep",), "`bioicons run --until icon_dataset`"),
+        (("sweep", "--category", "Animals"), "`bioicons run --category Animals --until icon_dataset`"),
+        (("evaluate",), "`bioicons run --base flux-tiny`"),
+        (("evaluate", "--category", "Animals"), "`bioicons run --until icon_manifest`"),
+        (("search", "mouse", "--category", "Animals"), "`bioicons run --until icon_manifest`"),
+    ],
+)
+def test_what_is_missing_is_told_with_the_command_that_makes_it(
+    bioicons, tmp_path, monkeypatch, arguments, command
+):
+    """And not with the step of Dagster, which a user of the command line never sees."""
+    monkeypatch.setenv("BIOICONS_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("BIOICONS_BASE", "flux-tiny")
+    code, _, said = bioicons(*arguments)
+    assert code == 2 and command in said and "materialize" not in said
+
+
 def test_a_setting_that_cannot_be_is_named(bioicons, monkeypatch):
     monkeypatch.setenv("BIOICONS_RENDER_SIZE", "huge")
     with pytest.raises(SettingsError):
