@@ -32,7 +32,8 @@ def search(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Write the icons into this folder: SVG (made safe), PNG, ATTRIBUTION.md, overview.png.",
+            help="Write the icons into this folder: SVG (made safe), PNG, ATTRIBUTION.md, LICENSES/, "
+            "overview.png.",
             show_default=False,
         ),
     ] = None,

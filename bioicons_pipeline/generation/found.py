@@ -17,7 +17,7 @@ from PIL import Image
 from bioicons_pipeline.generation.carriers import png_bytes
 from bioicons_pipeline.generation.search import Hit
 from bioicons_pipeline.generation.sheet import contact_sheet
-from bioicons_pipeline.library.credits import attribution_line, attribution_markdown
+from bioicons_pipeline.library.credits import attribution_line, attribution_markdown, licence_texts
 from bioicons_pipeline.library.whole import write_whole
 from bioicons_pipeline.rendering import RenderSettings, render_many
 
@@ -61,8 +61,8 @@ def draw_hits(hits: Sequence[Hit], read: Callable[[str], bytes], size: int = SIZ
 
 
 def write_found(drawn: Sequence[DrawnHit], out: Path) -> int:
-    """Write what can be shown of some hits into `out`, with ATTRIBUTION.md and overview.png; returns the
-    number of files."""
+    """Write what can be shown of some hits into `out`, with ATTRIBUTION.md, LICENSES/ and overview.png;
+    returns the number of files."""
     shown = [one for one in drawn if one.svg]
     sheet: list[tuple[Image.Image, str, bool]] = []
     for number, one in enumerate(shown, start=1):
@@ -72,7 +72,11 @@ def write_found(drawn: Sequence[DrawnHit], out: Path) -> int:
         sheet.append((Image.open(io.BytesIO(one.png)).convert("RGBA"), stem[:22], False))
     if not shown:
         return 0
-    credit = attribution_markdown(pd.DataFrame([one.hit.row for one in shown]), CHANGES)
-    write_whole(out / "ATTRIBUTION.md", credit.encode())
+    rows = pd.DataFrame([one.hit.row for one in shown])
+    write_whole(out / "ATTRIBUTION.md", attribution_markdown(rows, CHANGES).encode())
+    # MIT and BSD are kept to only by whoever passes their notices on with the icons
+    texts = licence_texts(rows)
+    for name, text in texts.items():
+        write_whole(out / "LICENSES" / name, text.encode())
     write_whole(out / "overview.png", png_bytes(contact_sheet(sheet)))
-    return 2 * len(shown) + 2
+    return 2 * len(shown) + len(texts) + 2

@@ -1,6 +1,7 @@
 """Files of icons that a search found say truly how they differ from upstream's."""
 
 import io
+import re
 
 import numpy as np
 from PIL import Image
@@ -25,7 +26,7 @@ SVG = b"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 200 100"><metadat
 
 def test_the_credits_state_the_changes_that_were_made(tmp_path):
     (drawn,) = draw_hits([Hit(ROW, "name")], lambda _: SVG)
-    assert write_found([drawn], tmp_path) == 4
+    assert write_found([drawn], tmp_path) == 5
     svg, png = (tmp_path / f"01-wide-fish.{kind}" for kind in ("svg", "png"))
     # what is claimed below did happen: rewritten, rasterised, cropped to the drawing, padded to a square
     assert (
@@ -42,3 +43,22 @@ def test_the_credits_state_the_changes_that_were_made(tmp_path):
         assert all(word in changes for word in ("PNG rasterised", "cropped", "padded to a square"))
     # the icon itself, where it is upstream, is cited as it is
     assert drawn.hit.citation.endswith("Changes: none.")
+
+
+def test_the_notices_that_the_credits_point_to_are_there(tmp_path):
+    """MIT and BSD ask for the copyright notice and the licence's text with every copy."""
+    row = {**ROW, "notice": None}
+    rows = [
+        row,
+        {**row, "spdx": "MIT", "notice": "Copyright 2021 Bo Mit"},
+        {**row, "spdx": "BSD-3-Clause", "notice": "Copyright 2021 Cy Bsd"},
+    ]
+    drawn = draw_hits([Hit(row, "name") for row in rows], lambda _: SVG)
+    written = write_found(drawn, tmp_path)
+    assert written == sum(path.is_file() for path in tmp_path.rglob("*"))
+    pointed = re.findall(r"`(LICENSES/[^`]+)`", (tmp_path / "ATTRIBUTION.md").read_text())
+    assert pointed == ["LICENSES/BSD-3-Clause.txt", "LICENSES/MIT.txt"]
+    for path, notice in zip(pointed, ("Copyright 2021 Cy Bsd", "Copyright 2021 Bo Mit"), strict=True):
+        text = (tmp_path / path).read_text()
+        assert notice in text and len(text) > 500
+    assert (tmp_path / "LICENSES" / "CC-BY-4.0.txt").is_file()
