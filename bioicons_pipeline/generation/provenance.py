@@ -194,8 +194,8 @@ def to_rdf(card: Card) -> etree._Element:
     _link(work, DC, "type", "http://purl.org/dc/dcmitype/StillImage")
     _say(work, DC, "rights", _rights(card))
     _link(work, CC, "useGuidelines", card.base.licence_url)
-    if card.upstream_commit:
-        _say(work, DCTERMS, "provenance", f"trained on bioicons at {card.upstream_commit}")
+    if trained := _trained_on(card):
+        _say(work, DCTERMS, "provenance", trained)
     if card.likely_copy and card.nearest:
         _link(work, DCTERMS, "isVersionOf", card.nearest[0].source_url)
     for icon in card.nearest:
@@ -222,6 +222,14 @@ def from_rdf(root: etree._Element) -> Card:
     if found is None:
         raise ProvenanceError("There is no card in the file: it was not made by bioicons generate.")
     return from_json(found.text or "")
+
+
+def _trained_on(card: Card) -> str:
+    """What the adapters learnt from, "" where nothing is known. Not by the library's name: it may be
+    upstream's, the starter library, or somebody's own, whose place is a path that no card tells."""
+    dataset = f"the icons of dataset {card.dataset_version}" if card.dataset_version else ""
+    state = f"an icon library at {card.upstream_commit}" if card.upstream_commit else ""
+    return f"trained on {', from '.join(filter(None, (dataset, state)))}" if dataset or state else ""
 
 
 def _rights(card: Card) -> str:

@@ -103,6 +103,21 @@ def test_the_svg_says_it_in_dublin_core_and_creative_commons_terms():
     assert root.xpath("//dct:isVersionOf", namespaces=names), "a likely copy points at its original"
 
 
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({}, f"trained on the icons of dataset {'cd' * 32}, from an icon library at f3f18b86"),
+        ({"upstream_commit": ""}, f"trained on the icons of dataset {'cd' * 32}"),
+        ({"dataset_version": ""}, "trained on an icon library at f3f18b86"),
+        ({"dataset_version": "", "upstream_commit": ""}, ""),
+    ],
+)
+def test_the_svg_says_what_was_learnt_from_and_claims_no_library(known, said):
+    """It may have been the starter library or one's own: the card does not know, so it says no name."""
+    root = etree.fromstring(carriers.embed_svg(SVG, a_card(**known)))
+    assert root.xpath("string(//dct:provenance)", namespaces={"dct": provenance.DCTERMS}) == said
+
+
 def test_a_likely_copy_names_the_icon_to_cite():
     assert a_card().cite_instead.startswith(
         "tardigrade 1 icon by A. <b>Author</b> https://example.org/?a=1&b=2 is"
