@@ -6,7 +6,7 @@ Belongs here: that, for the libraries that models are loaded with. Errors still 
 import logging
 import warnings
 
-TALKATIVE = ("torchao", "torch.utils._pytree")
+TALKATIVE = ("torchao", "torch.utils._pytree", "bitsandbytes.backends.cpu.ops")
 """Loggers that warn, while they are imported, of kernels for other machines: nothing that a user can mend."""
 
 
