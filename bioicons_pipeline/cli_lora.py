@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from bioicons_pipeline.cli_dataset import hub_api, readable_bytes, show_files
-from bioicons_pipeline.cli_display import NotBuiltError
+from bioicons_pipeline.cli_display import AsJson, NotBuiltError, say_json
 from bioicons_pipeline.settings import Settings, get_settings
 
 
@@ -30,6 +30,7 @@ def publish_lora(
         Path | None,
         typer.Option(help="Also write what goes into this folder, to look at.", show_default=False),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Push the newest LoRA to the hub: weights, model card, credits, licence texts, gallery.
 
@@ -37,11 +38,9 @@ def publish_lora(
     refused, and one whose evaluation says that it is no better than its base or copies training icons. The
     token is yours: HF_TOKEN, or what `hf auth login` stored; it is never asked for or kept.
     """
-    from bioicons_pipeline.dataset.hub import check_repo_id, files_of, push
-    from bioicons_pipeline.generation.release import REPLACES, release_files
+    from bioicons_pipeline.dataset.hub import check_repo_id
+    from bioicons_pipeline.generation.release import release_files
     from bioicons_pipeline.library.whole import write_whole
-    from bioicons_pipeline.orchestration.stages.published import remember
-    from bioicons_pipeline.store import Store
 
     settings = get_settings()
     check_repo_id(repo)
@@ -50,10 +49,31 @@ def publish_lora(
     if out is not None:
         for name, data in files.items():
             write_whole(out / name, data)
-    if dry_run:
-        show_files(sorted((name, len(data)) for name, data in files.items()), repo, private)
+    if not dry_run:
+        _push(settings, files, publication, repo, f"LoRA of {category or 'the library'}", private)
+    listed = sorted((name, len(data)) for name, data in files.items())
+    size, address = sum(size for _, size in listed), f"https://huggingface.co/{repo}"
+    if as_json:
+        shown = {"sent": not dry_run, "repo": repo, "address": address, "private": private}
+        shown |= {"preset": settings.licence_preset, "base": publication.base, "version": publication.adapter}
+        say_json(shown | {"bytes": size, "files": dict(listed)})
+    elif dry_run:
+        show_files(listed, repo, private)
         typer.echo("Dry run: nothing was sent.")
-        return
+    else:
+        typer.echo(f"{len(files)} files, {readable_bytes(size)}: {address}")
+
+
+def _push(
+    settings: Settings, files: dict[str, bytes], publication: Any, repo: str, message: str, private: bool
+) -> None:
+    """Send `files` to the hub, and remember which versions went there."""
+    from bioicons_pipeline.dataset.hub import push
+    from bioicons_pipeline.generation.release import REPLACES
+    from bioicons_pipeline.library.whole import write_whole
+    from bioicons_pipeline.orchestration.stages.published import remember
+    from bioicons_pipeline.store import Store
+
     api = hub_api()
     # before it is sent: killed in between, a note too many costs disk, one too few a published LoRA's origin
     remember(Store(settings.resolved_store_root), publication, repo)
@@ -61,11 +81,8 @@ def publish_lora(
     with tempfile.TemporaryDirectory(prefix="lora-", dir=settings.work_dir) as scratch:
         for name, data in files.items():
             write_whole(Path(scratch) / name, data)
-        message = f"LoRA of {category or 'the library'}"
         # an older release's ComfyUI file, say, may have learnt from an icon that was withdrawn since
         push(Path(scratch), repo, "model", message, api=api, private=private, replaces=REPLACES)
-        size = sum(size for _, size in files_of(Path(scratch)))
-    typer.echo(f"{len(files)} files, {readable_bytes(size)}: https://huggingface.co/{repo}")
 
 
 def _trained(settings: Settings, category: str | None, base_name: str) -> tuple[Any, Any]:

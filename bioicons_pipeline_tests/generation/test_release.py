@@ -181,3 +181,32 @@ def test_files_of_an_older_release_go_away_and_the_owners_own_stay(tmp_path, mon
             release_files(made, "me/animals", "attribution"), allow_patterns=sent["delete_patterns"]
         )
     )
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_script_reads_what_went(tmp_path, monkeypatch, capsys, sent):
+    monkeypatch.setenv("BIOICONS_DATA_DIR", str(tmp_path))
+    get_settings.cache_clear()
+    trained = Store(tmp_path / "store").commit({"adapter": b"weights"}).id
+    api, made = RecordingApi(), release()
+    monkeypatch.setattr(cli_lora, "hub_api", lambda: api)
+    monkeypatch.setattr(cli_lora, "_trained", lambda *_: (made, Publication(trained, "flux1-dev", trained)))
+    asked = ["bioicons", "publish", "lora", "--repo", "me/animals", "--json"]
+    monkeypatch.setattr(sys, "argv", asked if sent else [*asked, "--dry-run"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    get_settings.cache_clear()
+    told = json.loads(capsys.readouterr().out)
+    assert not stopped.value.code and bool(api.calls) is sent
+    files = {name: len(data) for name, data in release_files(made, "me/animals", "attribution").items()}
+    assert told == {
+        "sent": sent,
+        "repo": "me/animals",
+        "address": "https://huggingface.co/me/animals",
+        "private": False,
+        "preset": "attribution",
+        "base": "flux1-dev",
+        "version": trained,
+        "bytes": sum(files.values()),
+        "files": files,
+    }
