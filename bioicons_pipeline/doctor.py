@@ -13,11 +13,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from bioicons_pipeline.doctor_findings import Finding
+from bioicons_pipeline.doctor_store import conditional_writes
 from bioicons_pipeline.rendering.chromium import find_chromium
 from bioicons_pipeline.rendering.fonts import families, font_files
 from bioicons_pipeline.settings import Settings
@@ -26,7 +27,6 @@ from bioicons_pipeline.training.errors import TrainingError
 from bioicons_pipeline.training.memory import FLUX_DEV, GIB, Machine, gib, host_memory, settle
 from bioicons_pipeline.training.presets import PRESETS
 
-State = Literal["ok", "note", "problem"]
 OLDEST_PYTHON = (3, 11)
 DEMO_DISK = 2 * 10**9
 """Bytes that a run on the starter library may take on the disk, with room to spare."""
@@ -56,23 +56,6 @@ print(json.dumps({
 """
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One check. state: `ok`; `note`, where something optional is missing; `problem`, where something would
-    fail that a user expects to work. found: what is there. meaning: what follows. advice: what to do, ""
-    where nothing is to be done."""
-
-    check: str
-    state: State
-    found: str
-    meaning: str
-    advice: str = ""
-
-    def as_row(self) -> dict[str, str]:
-        """For JSON."""
-        return asdict(self)
-
-
 def examine(settings: Settings) -> Iterator[Finding]:
     """All findings on this machine, one by one: some take seconds."""
     yield python()
@@ -85,8 +68,6 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield memory(host_memory())
     yield disk(settings.root)
     if settings.resolved_store_root.startswith("s3://"):
-        from bioicons_pipeline.doctor_store import conditional_writes
-
         yield conditional_writes(settings.resolved_store_root)
     yield hub(hub_token())
     yield port()

@@ -5,7 +5,7 @@ Belongs here: what only a try can tell of a server. Does not belong here: how ob
 
 import secrets
 
-from bioicons_pipeline.doctor import Finding
+from bioicons_pipeline.doctor_findings import Finding
 from bioicons_pipeline.store import Store, StoreError
 
 

@@ -57,7 +57,7 @@ def _modules(tree: ast.Module) -> set[str]:
 
 def _room(name: str) -> str | None:
     """The room that a module directly below the package counts to; None for what all may import."""
-    if name == "cli" or name.startswith("cli_") or name == "doctor":
+    if name == "cli" or name.startswith(("cli_", "doctor")):
         return "cli"
     if name == "definitions":
         return "orchestration"
