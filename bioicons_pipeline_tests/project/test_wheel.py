@@ -76,10 +76,42 @@ def test_the_sdist_has_what_its_own_tests_import(tmp_path):
     assert len(wanted) > 400 and wanted <= names, sorted(wanted - names)
 
 
-def test_its_version_is_one(wheel):
-    assert re.match(
-        r"bioicons_pipeline-\d+\.\d+(\.\d+)?(\.?dev\d+)?([+][a-z0-9.]+)?-py3-none-any\.whl", wheel.name
-    )
+@pytest.mark.git
+def test_its_version_is_that_of_the_commit(wheel):
+    """Of a tag where one is on it; else with the commit in it. What a tree without history falls back to has
+    neither, and would pass for a version while nobody could tell what it was built from."""
+    version = wheel.name.split("-")[1]
+    told = ["git", "-C", str(REPOSITORY)]
+    commit = subprocess.run([*told, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
+    tags = subprocess.run(
+        [*told, "tag", "--points-at", "HEAD"], capture_output=True, text=True, check=True
+    ).stdout
+    assert carries(version, commit.strip(), tags.split()), version
+
+
+def carries(version: str, commit: str, tags: list[str]) -> bool:
+    """Whether a version is that of one of the tags `v1.2.3`, or a development version of this commit; `.d`
+    and a date follow where the tree has changes."""
+    if f"v{version}" in tags:
+        return True
+    found = re.fullmatch(r"\d+\.\d+(?:\.\d+)?\.dev\d+\+g([0-9a-f]{7,40})(?:\.d\d{8})?", version)
+    return found is not None and commit.startswith(found[1])
+
+
+@pytest.mark.parametrize(
+    ("version", "right"),
+    [
+        ("0.1.dev412+gda4d26312.d20261128", True),
+        ("1.2.4.dev3+gda4d263", True),
+        ("1.2.3", True),
+        ("0.1.0.dev0", False),  # the fallback of pyproject.toml
+        ("1.2.4", False),
+        ("1.2.4.dev3+g0123456", False),
+        ("1.2.4.dev3", False),
+    ],
+)
+def test_a_version_that_says_no_commit_is_told(version, right):
+    assert carries(version, "da4d263120000000000000000000000000000000", ["v1.2.3"]) is right
 
 
 def follow(installed: Path, folder: Path, kinds: str) -> str:
