@@ -1,8 +1,12 @@
 """Deployment and paths, read once from the environment (pydantic-settings, prefix `BIOICONS_`).
 
-Belongs here: what differs between machines. Does not belong here: anything that changes a result (that
-is a typed config of its room). No other module of the package reads `os.environ` for a setting; a
-variable that a library defines (`HF_TOKEN`, `DAGSTER_HOME`, `AWS_*`) is left to that library.
+Belongs here: what differs between machines, and what this deployment makes its results from: which library
+in which state (`source`, `ref`), under which licences and decisions (`licence_preset`, `curation`), at which
+size (`render_size`), on which base (`base`). These change a result, so what depends on them is made anew
+where one changes. (`training_processes` multiplies a training's batch, and alone starts no new one.) Does
+not belong here: anything else that changes a result (that is a typed config of its room). No other module of
+the package reads `os.environ` for a setting; a variable that a library defines (`HF_TOKEN`, `DAGSTER_HOME`,
+`AWS_*`) is left to that library.
 """
 
 from functools import lru_cache
