@@ -6,7 +6,8 @@ import shutil
 import pytest
 
 from bioicons_pipeline.orchestration.stages import manifest, weights
-from bioicons_pipeline.orchestration.stages.base import DATASET
+from bioicons_pipeline.orchestration.stages.base import DATASET, MANIFEST
+from bioicons_pipeline.orchestration.stages.gone import WITHDRAWN
 from bioicons_pipeline.store import Store
 from bioicons_pipeline.training.base_models import resolve_base
 from bioicons_pipeline.training.presets import preset
@@ -60,3 +61,15 @@ def test_where_there_is_nothing_to_learn_from_a_record_says_so(tmp_path, train, 
         planned = weights.plan(store, "Sole", base, preset("cpu-nano"), base_argument="flux-nano", **folders)
         assert planned.request is None and planned.done.changed is changed
         assert planned.done.facts["status"] == "not trained" and planned.done.facts["reason"] == reason
+
+
+def test_a_gone_category_without_a_lora_of_this_base_gets_its_record(tmp_path):
+    """After a change of the base there is none: automation asked for it, and failed, every week."""
+    store = Store(tmp_path / "store")
+    listed = store.commit({"manifest.parquet": b""})
+    store.set_ref(MANIFEST, listed.id, partition="Sole", info={WITHDRAWN: "c0ffee"})
+    base, folders = resolve_base("flux-nano", tmp_path), {"work_dir": tmp_path, "cache_dir": tmp_path}
+    for changed in (True, False):
+        planned = weights.plan(store, "Sole", base, preset("cpu-nano"), base_argument="flux-nano", **folders)
+        assert planned.request is None and planned.done.facts["reason"] == "withdrawn upstream"
+        assert planned.done.changed is changed
