@@ -53,7 +53,8 @@ def _clip(texts: Sequence[str], vocabulary: int) -> Any:
     )
     tokenizer.train_from_iterator(texts, trainer)
     model = json.loads(tokenizer.to_str())["model"]
-    merges: Any = [tuple(pair) if isinstance(pair, list) else tuple(pair.split(" ")) for pair in model["merges"]]
+    pairs = [pair if isinstance(pair, list) else pair.split(" ") for pair in model["merges"]]
+    merges: Any = [tuple(pair) for pair in pairs]
     entries: dict[str, int] = {}
     for entry in [*alphabet, *(f"{symbol}</w>" for symbol in alphabet), *("".join(pair) for pair in merges)]:
         entries.setdefault(entry, len(entries))
