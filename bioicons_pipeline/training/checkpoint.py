@@ -83,7 +83,7 @@ def save_checkpoint(root: Path, identity: dict[str, Any], checkpoint: Checkpoint
                 os.fsync(file.fileno())
         _sync_folder(building)
         if target.exists():  # the same step of the same run, written again after a resume
-            _discard(target)
+            discard(target)
         building.rename(target)
         _sync_folder(root)
     except BaseException:
@@ -109,7 +109,7 @@ def prune(root: Path, *, keep: int, best_step: int | None) -> None:
     """Remove all checkpoints but the newest `keep` and the one of `best_step`."""
     for path in checkpoints(root)[:-keep]:
         if best_step is None or path != checkpoint_of(root, best_step):
-            _discard(path)
+            discard(path)
 
 
 def sweep(root: Path) -> None:
@@ -200,7 +200,7 @@ def load_rng(tensors: dict[str, Tensor]) -> None:
         torch.cuda.set_rng_state(tensors["cuda"])
 
 
-def _discard(path: Path) -> None:
+def discard(path: Path) -> None:
     """Remove a folder so that no moment shows half of it under its name."""
     doomed = Path(tempfile.mkdtemp(prefix=".old-", dir=path.parent))
     path.rename(doomed / path.name)

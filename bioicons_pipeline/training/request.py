@@ -42,7 +42,11 @@ class TrainingRequest(BaseModel):
         description="Hash of all that the adapter depends on, as whoever asks knows it; what differs in it "
         "shares no checkpoint in the store.",
     )
-    force: bool = Field(default=False, description="Train even if the store has the result already.")
+    force: bool = Field(
+        default=False,
+        description="Train even if the result is there already, in the store or as a finished run in "
+        "work_dir; a run that is not finished is gone on with.",
+    )
     instance_metadata: str = Field(
         default="",
         description="Root of the host's metadata service, asked whether the host is about to be taken back; "

@@ -6,6 +6,7 @@ setting refs (whoever asked does that after verifying the version).
 
 from __future__ import annotations
 
+import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,8 @@ def train(
         with only_one(run_dir) if main else nullcontext():
             if main:
                 checkpoints.sweep(run_dir / "checkpoints")
+                if request.force and request.resume_from is None:
+                    _drop_finished(run_dir, request.config.steps, display)
                 write_json(run_dir / "identity.json", identity)
             stored = _stored(request, run_dir, display) if main else None
             if stored and (found := stored.fetch(identity)):
@@ -109,6 +112,24 @@ def run_identity(request: TrainingRequest, base: BaseModel, processes: int) -> d
         # a step takes batch_size samples per process: with another number of them the data position differs
         "processes": processes,
     }
+
+
+def _drop_finished(run_dir: Path, steps: int, display: Display) -> None:
+    """Remove what a run that came to its last step left here; only under the run's lock.
+
+    Else a forced training would find itself done, and export the adapter that was refused once more. One that
+    is not finished stays: it may be the forced training itself, before it was killed.
+    """
+    root = run_dir / "checkpoints"
+    found = checkpoints.checkpoints(root)
+    if not found or found[-1] != checkpoints.checkpoint_of(root, steps):
+        return
+    shutil.rmtree(run_dir / VALIDATION_FOLDER, ignore_errors=True)
+    for (
+        path
+    ) in found:  # the last step's at the end: killed here, the next one still knows that it is finished
+        checkpoints.discard(path)
+    display.note(f"training anew, as asked: the finished run in {run_dir} is removed")
 
 
 def _resume(trainer: Trainer, request: TrainingRequest, display: Display) -> int | None:

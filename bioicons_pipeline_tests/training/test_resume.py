@@ -171,6 +171,29 @@ def test_a_finished_run_is_not_trained_again(uninterrupted, monkeypatch):
     assert again.version_id == outcome.version_id and again.resumed_from == 10
 
 
+def test_a_forced_training_trains_a_finished_run_anew(make_request, monkeypatch):
+    """Its checkpoints made it export the same bytes, and an adapter that was refused stayed refused."""
+    request = make_request()
+    first = run.train(request, quiet=True)
+    folder = run_dir(request)
+    (folder / "validation").mkdir(exist_ok=True)
+    (folder / "validation" / "stale.png").write_bytes(b"of the run before")
+    seen, original = [], run.Trainer.train_step
+    monkeypatch.setattr(run.Trainer, "train_step", lambda *a: seen.append(1) or original(*a))
+    again = run.train(request.model_copy(update={"force": True}), quiet=True)
+    assert again.resumed_from is None and len(seen) == 10
+    assert again.version_id == first.version_id  # on a CPU the same request gives the same bits
+    assert not (folder / "validation" / "stale.png").exists()
+    assert run.train(request, quiet=True).resumed_from == 10
+
+
+def test_a_forced_training_that_was_killed_goes_on(make_request):
+    request = make_request().model_copy(update={"force": True})
+    run.train(request, quiet=True)
+    killed_run(request, at_step(7))
+    assert run.train(request, quiet=True).resumed_from == 6
+
+
 def test_newest_and_best_are_kept(make_request):
     request = make_request(keep_checkpoints=1, checkpoint_every=1, eval_every=2)
     run.train(request, quiet=True)
