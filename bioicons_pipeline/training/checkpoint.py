@@ -174,6 +174,33 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
     )
 
 
+def best_beside(path: Path, root: Path, identity: dict[str, Any]) -> Path | None:
+    """Folder of the checkpoint that the one in `path` knows as the best so far, where `root` lacks it.
+
+    None: `root` has it, or nothing was evaluated yet. A run that goes on from `path` may have to export it.
+
+    Raises:
+        CheckpointMismatchError, TrainingError: see `check_checkpoint`; also when it is not beside `path`.
+    """
+    state = check_checkpoint(path, identity)["state"]
+    best = state["best_step"]
+    if best is None or checkpoint_of(root, best).is_dir():
+        return None
+    found = path if best == state["step"] else checkpoint_of(path.parent, best)
+    if not found.is_dir():
+        raise TrainingError(
+            f"The checkpoint {path} says that step {best} was the best so far, and {found} is not there: put "
+            "it beside the other, or start anew."
+        )
+    check_checkpoint(found, identity)
+    return found
+
+
+def adopt(path: Path, root: Path, identity: dict[str, Any]) -> None:
+    """Copy the checkpoint in `path` into `root`, complete or not at all; nothing in `root` is pruned."""
+    save_checkpoint(root, identity, load_checkpoint(path, identity), keep=len(checkpoints(root)) + 1)
+
+
 def describe_differences(theirs: Any, ours: Any, where: str = "") -> list[str]:
     """`field: theirs there, ours here` for every leaf that differs between two JSON-able values."""
     if isinstance(theirs, dict) and isinstance(ours, dict):

@@ -58,14 +58,15 @@ def train(
             base = resolve_base(request.base, request.cache_dir or work / "cache")
         train_set, heldout = open_dataset(folder)
         identity = run_identity(request, base, accelerator.num_processes)
-        if request.resume_from is not None:  # refused before anything is encoded or written
-            checkpoints.check_checkpoint(Path(request.resume_from).expanduser(), identity)
         run_dir = work / "runs" / digest(identity)[:16]
+        best = _best_elsewhere(request, run_dir, identity)  # refused before anything is encoded or written
         with only_one(run_dir) if main else nullcontext():
             if main:
                 checkpoints.sweep(run_dir / "checkpoints")
                 if request.force and request.resume_from is None:
                     _drop_finished(run_dir, request.config.steps, display)
+                if best:
+                    checkpoints.adopt(best, run_dir / "checkpoints", identity)
                 write_json(run_dir / "identity.json", identity)
             stored = _stored(request, run_dir, display) if main else None
             if stored and (found := stored.fetch(identity)):
@@ -112,6 +113,17 @@ def run_identity(request: TrainingRequest, base: BaseModel, processes: int) -> d
         # a step takes batch_size samples per process: with another number of them the data position differs
         "processes": processes,
     }
+
+
+def _best_elsewhere(request: TrainingRequest, run_dir: Path, identity: dict[str, Any]) -> Path | None:
+    """The best checkpoint so far, where the one to go on from is of another folder; see `best_beside`."""
+    if request.resume_from is None:
+        return None
+    path = Path(request.resume_from).expanduser()
+    if request.config.export == "last":
+        checkpoints.check_checkpoint(path, identity)
+        return None
+    return checkpoints.best_beside(path, run_dir / "checkpoints", identity)
 
 
 def _drop_finished(run_dir: Path, steps: int, display: Display) -> None:

@@ -247,6 +247,33 @@ def test_resume_from_a_folder_that_is_no_checkpoint(make_request, tmp_path):
         run.train(make_request().model_copy(update={"resume_from": str(tmp_path)}), quiet=True)
 
 
+@pytest.fixture(scope="module")
+def best_before_the_end(make_request):
+    """(request, outcome, its checkpoints) of a run that learns too fast, so that its best step is 5 of 10."""
+    request = make_request(work="fast", learning_rate=0.5, schedule="constant", max_grad_norm=0)
+    outcome = run.train(request, quiet=True)
+    assert outcome.exported_step == 5
+    return request, outcome, run_dir(request) / "checkpoints"
+
+
+@pytest.mark.parametrize("step", [5, 8, 10])
+def test_going_on_elsewhere_takes_the_best_checkpoint_along(step, best_before_the_end, tmp_path):
+    """Else the run crashed after its last step, when the best was to be exported."""
+    request, outcome, root = best_before_the_end
+    path = checkpoints.checkpoint_of(root, step)
+    moved = request.model_copy(update={"resume_from": str(path), "work_dir": str(tmp_path)})
+    assert run.train(moved, quiet=True).version_id == outcome.version_id
+
+
+def test_going_on_without_the_best_checkpoint_is_refused_at_once(best_before_the_end, tmp_path, monkeypatch):
+    request, _, root = best_before_the_end
+    shutil.copytree(checkpoints.checkpoint_of(root, 8), tmp_path / "step-00000008")
+    monkeypatch.setattr(run, "prepare", lambda *a: pytest.fail("began"))
+    moved = {"resume_from": str(tmp_path / "step-00000008"), "work_dir": str(tmp_path / "work")}
+    with pytest.raises(TrainingError, match=r"step 5 was the best so far, and .*step-00000005 is not there"):
+        run.train(request.model_copy(update=moved), quiet=True)
+
+
 def test_the_same_run_twice_at_once_is_refused(uninterrupted, monkeypatch):
     monkeypatch.setattr(guards, "PATIENCE_S", 0.3)
     request, _ = uninterrupted
