@@ -10,14 +10,11 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.generation.provenance import AdapterFacts
+from bioicons_pipeline.training.base_models import BaseModel, is_of
 from bioicons_pipeline.training.header import safetensors_metadata
-
-if TYPE_CHECKING:
-    from bioicons_pipeline.training.base_models import BaseModel
 
 MAX_SCALE = 2.0
 
@@ -102,7 +99,7 @@ def read_adapter(
         ) from error
     header = safetensors_metadata(data)
     trained_on, fingerprint = header.get("base"), header.get("base_fingerprint")
-    if fingerprint and fingerprint != base.fingerprint:
+    if fingerprint and not is_of(fingerprint, base):
         other = "another " if trained_on == base.name else ""
         raise AdapterError(
             f"The LoRA {name or path.name} was trained on {other}{trained_on or 'another base'}, not on this "

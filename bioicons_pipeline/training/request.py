@@ -22,6 +22,10 @@ class TrainingRequest(BaseModel):
     store_root: str = Field(description="Root of the artifact store: a folder or an fsspec URL.")
     dataset_version: str = Field(description="Version id of the dataset in that store.")
     base: str = Field(description="Base model: a name of the registry or a folder in diffusers layout.")
+    base_revision: str | None = Field(
+        default=None,
+        description="Commit of a base on the hub; unset: the newest when the training starts.",
+    )
     config: TrainingConfig = Field(default=TrainingConfig(), description="How to train.")
     partition: str = Field(description="Scientific category, or a name for the library-wide adapter.")
     work_dir: str = Field(description="Scratch folder: cache and checkpoints; kept, so a rerun resumes.")

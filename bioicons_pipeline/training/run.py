@@ -55,7 +55,9 @@ def train(
             folder = checkout_dataset(
                 request.store_root, request.dataset_version, work, display.phase_of("dataset files")
             )
-            base = resolve_base(request.base, request.cache_dir or work / "cache")
+            base = resolve_base(
+                request.base, request.cache_dir or work / "cache", revision=request.base_revision
+            )
         train_set, heldout = open_dataset(folder)
         identity = run_identity(request, base, accelerator.num_processes)
         run_dir = work / "runs" / digest(identity)[:16]

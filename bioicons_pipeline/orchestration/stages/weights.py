@@ -100,7 +100,9 @@ def plan(
     request = request_for(
         store, category, config, base_argument=base_argument, work_dir=work_dir, cache_dir=cache_dir
     )
-    request = request.model_copy(update={"input_key": key, "force": force})
+    # a commit to the base's repository before a host starts must not train what was not asked for
+    changes = {"input_key": key, "force": force, "base_revision": base.revision}
+    request = request.model_copy(update=changes)
     return Plan(key, request=request, asked_by=asked_by)
 
 
