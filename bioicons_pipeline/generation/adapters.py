@@ -63,6 +63,15 @@ class Adapter:
         return value if isinstance(value, int) else None
 
     @property
+    def choosing_icons(self) -> int:
+        """Held-out icons at most whose loss chose the step that was kept; 0: none, it is the last step."""
+        config = self._json("config")
+        every, steps, icons = (config.get(name) for name in ("eval_every", "steps", "eval_icons"))
+        if not (isinstance(every, int) and isinstance(steps, int) and isinstance(icons, int)):
+            return 0
+        return icons if config.get("export") == "best" and 0 < every < steps else 0
+
+    @property
     def facts(self) -> AdapterFacts:
         """What a card says of it."""
         return AdapterFacts(name=self.name, sha256=self.sha256, scale=self.scale, version=self.version)
