@@ -140,7 +140,12 @@ def plan(
     requests = {
         name: weights.request_for(
             store, category, one, base_argument=base_argument, work_dir=work_dir, cache_dir=cache_dir
-        ).model_copy(update={"input_key": weights.training_key(dataset, base, one)})
+        ).model_copy(
+            update={
+                "input_key": weights.training_key(dataset, base, one),
+                "base_revision": base.revision,
+            }
+        )
         for name, one in configs.items()
     }
     return SweepPlan(key, requests)
