@@ -3,18 +3,23 @@
 import csv
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
 from bioicons_pipeline.cli_sweep import numbers
 from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.orchestration.assets.lora_sweep import SweepRun, _sweep
+from bioicons_pipeline.orchestration.resources import ArtifactStore, Base, TrainingBackend
 from bioicons_pipeline.orchestration.stages import sweep
 from bioicons_pipeline.orchestration.stages.base import DATASET, Outcome
 from bioicons_pipeline.store import Store
+from bioicons_pipeline.training import base_models
 from bioicons_pipeline.training.base_models import BaseLicence, BaseModel
 from bioicons_pipeline.training.presets import preset
 
@@ -151,6 +156,41 @@ def test_too_few_icons_is_one_sentence(swept, tmp_path):
     store.set_ref(DATASET, few.id, partition="Animals")
     with pytest.raises(BioiconsError, match="Animals has 3 icons, and a training needs 12"):
         plan()
+
+
+class Elsewhere(TrainingBackend):
+    """Another machine that trains; the loss of what it commits is that of the learning rate in `losses`."""
+
+    losses: dict[str, float]
+
+    @property
+    def elsewhere(self) -> bool:
+        return True
+
+    def train(self, context, request, lease):
+        store, loss = Store(request.store_root), self.losses[f"{request.config.learning_rate:g}"]
+        return committed(store, request, loss, "red"), {"seconds": 1.0}
+
+
+@pytest.fixture
+def run_sweep(swept, tmp_path, monkeypatch):
+    """Materialize the sweep of Animals on FLUX.1-dev, trained elsewhere; this machine has no token."""
+    monkeypatch.setattr(base_models, "_hub_revision", lambda row: "a" * 40)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "no token here"))
+    context = SimpleNamespace(log=logging.getLogger(), run=SimpleNamespace(run_id="a-run"))
+    artifacts = ArtifactStore(
+        root=str(tmp_path / "store"), cache_dir=str(tmp_path / "cache"), work_dir=str(tmp_path / "work")
+    )
+
+    def run(losses: dict[str, float]):
+        asked = SweepRun(learning_rates=[float(rate) for rate in losses], steps=[4])
+        return _sweep(context, "Animals", asked, artifacts, Base(name="flux1-dev"), Elsewhere(losses=losses))
+
+    return run
+
+
+def test_trainings_elsewhere_need_no_token_here(run_sweep):
+    assert run_sweep({"0.001": 0.5, "0.002": 0.4}).metadata["best"].startswith("lr0.002-steps4")
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ def _sweep(
 
     store = artifacts.open()
     with user_errors():
-        model = base.resolve(artifacts.bases)
+        model = base.resolve(artifacts.bases, elsewhere=backend.elsewhere)
         chosen = config.model_dump(include={"preset", "seed", "overrides"})
         plan = sweep.plan(
             store,
