@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bioicons_pipeline.cli_display import AsJson, Display, say_json
+from bioicons_pipeline.cli_display import AsJson, Display, library_manifest, say_json
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.settings import Settings, get_settings
 
@@ -68,14 +68,15 @@ def numbers(text: str, kind: type, option: str) -> list:
 def _run(settings: Settings, category: str | None, base: str, config: dict[str, Any]) -> None:
     from bioicons_pipeline.orchestration import launch
     from bioicons_pipeline.orchestration.instance import shared_instance
-    from bioicons_pipeline.orchestration.stages import snapshot
-    from bioicons_pipeline.orchestration.stages.manifest import check_category
+    from bioicons_pipeline.orchestration.stages.manifest import check_category, current_categories
     from bioicons_pipeline.store import Store
     from bioicons_pipeline.training.base_models import check_base
 
     check_base(base)
     if category is not None:
-        check_category(category, snapshot.current_categories(Store(settings.resolved_store_root)))
+        store = Store(settings.resolved_store_root)
+        library_manifest(store)  # says what to do where there is none
+        check_category(category, current_categories(store))
     warnings.filterwarnings("ignore")
     op = "lora_sweep" if category else "library__lora_sweep"
     run_config = {
@@ -117,6 +118,8 @@ def _show(settings: Settings, category: str | None, base: str, as_json: bool) ->
     for column in shown:
         table.add_column(column.replace("_", " "), justify="right")
     for row in rows:
-        table.add_row(*(f"{row[key]:.4g}" if isinstance(row[key], float) else str(row[key]) for key in shown))
+        table.add_row(*stage.cells(row, shown, ".4g"))
     Console().print(table)
+    for sentence in stage.failures(rows):
+        typer.echo(sentence)
     typer.echo(f"Table, grid and every adapter: {place}")
