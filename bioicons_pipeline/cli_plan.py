@@ -65,11 +65,12 @@ def plan(
     anything = any(row["rebuild"] for row in rows)
     total = [times.manifest] if anything else []
     total += [row[key] for row in rows for what, key in _COSTS if row[what]]
+    known = [seconds for seconds in total if seconds is not None]
     summary = {
         "base": chosen,
         "manifest_seconds": times.manifest if anything else 0.0,
-        "seconds": None if None in total else sum(total),
-        "at_least_seconds": sum(seconds for seconds in total if seconds is not None),
+        "seconds": sum(known) if len(known) == len(total) else None,
+        "at_least_seconds": sum(known),
         "categories": rows,
     }
     if as_json:
