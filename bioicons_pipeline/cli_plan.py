@@ -27,13 +27,15 @@ def plan(
 ) -> None:
     """Say what would be rebuilt and trained, and about how long it takes on this machine; run nothing.
 
-    Looks at upstream without fetching a file. Times come from earlier runs here; a category that was never
+    Looks at upstream without fetching a file, and at what people set: licence preset, curation file, render
+    size, caption tables. Times come from earlier runs here; a category that was never
     trained is taken to need what the others did.
     """
     warnings.filterwarnings("ignore")
     from bioicons_pipeline.library.drift import Thresholds
     from bioicons_pipeline.orchestration.durations import measured
     from bioicons_pipeline.orchestration.instance import shared_instance
+    from bioicons_pipeline.orchestration.stages.made_from import Inputs
     from bioicons_pipeline.orchestration.stages.outlook import prospects
     from bioicons_pipeline.orchestration.stages.training_plan import planned_base
     from bioicons_pipeline.store import Store
@@ -43,12 +45,17 @@ def plan(
     chosen = base or settings.base
     check_base(chosen)
     planned = planned_base(chosen, settings.bases_dir)
+    inputs = Inputs(
+        source=source or settings.source,
+        ref=ref if source or ref else settings.ref,
+        preset=settings.licence_preset,
+        curation=str(settings.curation) if settings.curation else None,
+        render_size=settings.render_size,
+    )
     found = prospects(
         Store(settings.resolved_store_root),
-        source or settings.source,
-        ref if source or ref else settings.ref,
+        inputs,
         settings.cache_dir,
-        settings.licence_preset,
         planned,
         Thresholds(settings.retrain_share, settings.retrain_icons),
     )
@@ -58,11 +65,12 @@ def plan(
     anything = any(row["rebuild"] for row in rows)
     total = [times.manifest] if anything else []
     total += [row[key] for row in rows for what, key in _COSTS if row[what]]
+    known = [seconds for seconds in total if seconds is not None]
     summary = {
         "base": chosen,
         "manifest_seconds": times.manifest if anything else 0.0,
-        "seconds": None if None in total else sum(total),
-        "at_least_seconds": sum(seconds for seconds in total if seconds is not None),
+        "seconds": sum(known) if len(known) == len(total) else None,
+        "at_least_seconds": sum(known),
         "categories": rows,
     }
     if as_json:
@@ -90,6 +98,7 @@ def _row(one: Any, times: Any, evaluated: bool) -> dict[str, Any]:
         "removed": one.changes.removed,
         "renamed": one.changes.renamed,
         "redrawn": one.changes.redrawn,
+        "edited": one.changes.edited,
         "rebuild": one.rebuild,
         "train": one.train,
         "reason": one.reason,

@@ -117,6 +117,8 @@ def _show(settings: Settings, category: str | None, base: str, as_json: bool) ->
     for column in shown:
         table.add_column(column.replace("_", " "), justify="right")
     for row in rows:
-        table.add_row(*(f"{row[key]:.4g}" if isinstance(row[key], float) else str(row[key]) for key in shown))
+        table.add_row(*stage.cells(row, shown, ".4g"))
     Console().print(table)
+    for sentence in stage.failures(rows):
+        typer.echo(sentence)
     typer.echo(f"Table, grid and every adapter: {place}")

@@ -9,11 +9,12 @@ the package reads `os.environ` for a setting; a variable that a library defines 
 `AWS_*`) is left to that library.
 """
 
+import os.path
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bioicons_pipeline.errors import BioiconsError
@@ -24,12 +25,22 @@ DEFAULT_SOURCE = "https://github.com/duerrsimon/bioicons.git"
 """The public bioicons repository; see https://bioicons.com."""
 
 
+MAY_BE_EMPTY = frozenset({"ecs_instance_metadata"})
+"""Fields whose empty value is a value: docs/training_backends.md."""
+
+
+def _expanded(path: Path) -> Path:
+    """`path` with `~` and `~name` as folders; as it is where there is no such home."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's own raises where there is none
+
+
 class SettingsError(BioiconsError):
     """A setting is missing, has a value that it cannot have, or does not go with another."""
 
 
 class Settings(BaseSettings):
-    """Settings of this machine; each field is the environment variable `BIOICONS_<NAME>`."""
+    """Settings of this machine; each field is the environment variable `BIOICONS_<NAME>`. A variable that is
+    empty is as one that is not set, and `~` is the home folder, for no shell may have seen either."""
 
     model_config = SettingsConfigDict(env_prefix="BIOICONS_", extra="ignore")
 
@@ -125,6 +136,18 @@ class Settings(BaseSettings):
         default="", description="Modal: an image with this package; made of this checkout when unset."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_unset(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Scripts and .env files leave empty what they have no value for, and an empty path would be the
+        current folder. (`env_ignore_empty` would do this also to a field of which empty is a value.)"""
+        return {name: value for name, value in values.items() if value != "" or name in MAY_BE_EMPTY}
+
+    @field_validator("data_dir", "curation")
+    @classmethod
+    def _at_home(cls, path: Path | None) -> Path | None:
+        return _expanded(path) if path else path
+
     def check_deployment(self) -> None:
         """Refuse a deployment that lacks something: settings of its own, and a store on S3.
 
@@ -163,14 +186,16 @@ class Settings(BaseSettings):
     @property
     def root(self) -> Path:
         """`data_dir` as an absolute path (Dagster's child processes may start elsewhere)."""
-        return self.data_dir.expanduser().absolute()
+        return self.data_dir.absolute()
 
     @property
     def resolved_store_root(self) -> str:
         """Root of the artifact store: an absolute folder or a URL."""
         if self.store_root is None:
             return str(self.root / "store")
-        return self.store_root if "://" in self.store_root else str(Path(self.store_root).absolute())
+        return (
+            self.store_root if "://" in self.store_root else str(_expanded(Path(self.store_root)).absolute())
+        )
 
     @property
     def cache_dir(self) -> Path:

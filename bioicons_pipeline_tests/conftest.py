@@ -79,6 +79,7 @@ COSTLY = (
     "training/test_benchmarks.py",
     "training/test_buckets.py",
     "training/test_export.py",
+    "training/test_findings.py",
     "training/test_flux_nano.py",
     "training/test_loop.py",
     "training/test_main.py",

@@ -68,7 +68,7 @@ def bound_of_real_icons(
     shares = []
     for word in words:
         own = [row for row, known in enumerate(keywords) if word in known]
-        rows, _ = nearest(vectors[own], vectors, k + 1)
+        rows, _ = nearest(list(vectors[own]), vectors, k + 1)
         others = [[row for row in found if row != self][:k] for self, found in zip(own, rows, strict=True)]
         shares.append(np.mean([any(word in keywords[row] for row in found) for found in others]))
     return float(np.sum(shares))

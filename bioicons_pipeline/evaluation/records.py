@@ -116,6 +116,7 @@ def facts_of(task: Task, heldout: Sequence[RealIcon], train: Sequence[RealIcon])
                 "version": adapter.version,
                 "dataset_version": adapter.dataset_version,
                 "upstream_commit": adapter.upstream_commit,
+                "choosing_icons": min(adapter.choosing_icons, len(heldout)),
             }
             for adapter in task.adapters
         ],

@@ -224,6 +224,17 @@ def _grid(rows: Sequence[Row], models: Sequence[str]) -> str:
     return f'<div class="wide">{inside}</div>'
 
 
+def _chosen(facts: Mapping[str, Any]) -> list[str]:
+    """Which LoRAs were picked by their loss on some of the very icons that they are measured on here."""
+    return [
+        f"<p>Up to {number} of these {facts['heldout_icons']} icons also helped to choose which step of "
+        f"{_e(one['name'])} was kept (the one with the lowest loss on them), so on those it looks a little "
+        "better than on icons that nothing was chosen by.</p>"
+        for one in facts["adapters"]
+        if (number := one.get("choosing_icons"))
+    ]
+
+
 def _section(found: Evaluation, one: Measure, drawn: Mapping[str, bytes]) -> str:
     parts = [f"<h2>{_e(one.title)}</h2><p>{_e(one.explained)}</p>"]
     if not one.reported:
@@ -234,6 +245,7 @@ def _section(found: Evaluation, one: Measure, drawn: Mapping[str, bytes]) -> str
         of = "real icons" if one.key == "copies" else "the base"
         parts.append(_table(("LoRA", f"difference to {of}", "95 % interval"), one.changes))
     if one.key == "heldout_loss":
+        parts += _chosen(found.facts)
         parts += [_categories(name, figures.change_by_category) for name, figures in found.losses.items()]
     if one.key == "style" and "features" in drawn:
         parts.append(f'<img class="plot" alt="style features" src="{_uri(drawn["features"])}">')

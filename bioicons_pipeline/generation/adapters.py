@@ -10,14 +10,11 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.generation.provenance import AdapterFacts
+from bioicons_pipeline.training.base_models import BaseModel, is_of
 from bioicons_pipeline.training.header import safetensors_metadata
-
-if TYPE_CHECKING:
-    from bioicons_pipeline.training.base_models import BaseModel
 
 MAX_SCALE = 2.0
 
@@ -66,6 +63,15 @@ class Adapter:
         return value if isinstance(value, int) else None
 
     @property
+    def choosing_icons(self) -> int:
+        """Held-out icons at most whose loss chose the step that was kept; 0: none, it is the last step."""
+        config = self._json("config")
+        every, steps, icons = (config.get(name) for name in ("eval_every", "steps", "eval_icons"))
+        if not (isinstance(every, int) and isinstance(steps, int) and isinstance(icons, int)):
+            return 0
+        return icons if config.get("export") == "best" and 0 < every < steps else 0
+
+    @property
     def facts(self) -> AdapterFacts:
         """What a card says of it."""
         return AdapterFacts(name=self.name, sha256=self.sha256, scale=self.scale, version=self.version)
@@ -102,7 +108,7 @@ def read_adapter(
         ) from error
     header = safetensors_metadata(data)
     trained_on, fingerprint = header.get("base"), header.get("base_fingerprint")
-    if fingerprint and fingerprint != base.fingerprint:
+    if fingerprint and not is_of(fingerprint, base):
         other = "another " if trained_on == base.name else ""
         raise AdapterError(
             f"The LoRA {name or path.name} was trained on {other}{trained_on or 'another base'}, not on this "

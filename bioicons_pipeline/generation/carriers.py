@@ -10,7 +10,9 @@ one iTXt chunk with our keyword, and the RDF one with the keyword of XMP, which 
 import io
 import struct
 import zlib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
@@ -49,20 +51,48 @@ def write_icon(folder: Path, stem: str, rgba: Image.Image, svg: str | None, card
     """
     if not stem or stem != Path(stem).name or stem.startswith("."):
         raise ProvenanceError(f"{stem!r} is no name for a file: leave out slashes and leading dots.")
-    files = IconFiles(
-        folder / f"{stem}.png", None if svg is None else folder / f"{stem}.svg", folder / f"{stem}.json"
-    )
-    try:
+    files = files_of(folder, stem)
+    with _explained(folder, stem):
         write_whole(files.png, embed_png(png_bytes(rgba), card))
         if svg is not None and files.svg is not None:
             write_whole(files.svg, embed_svg(svg.encode(), card))
         write_whole(files.card, to_json(card).encode())
+    return files if svg is not None else replace(files, svg=None)
+
+
+def files_of(folder: Path, stem: str) -> IconFiles:
+    """Where the files of an icon are, or would be."""
+    return IconFiles(folder / f"{stem}.png", folder / f"{stem}.svg", folder / f"{stem}.json")
+
+
+def add_svg(folder: Path, stem: str, svg: str | None, card: Card) -> IconFiles:
+    """Write an SVG beside the PNG and the JSON of an icon, and neither of these; raises as `write_icon`."""
+    files = files_of(folder, stem)
+    if svg is None or files.svg is None:
+        return replace(files, svg=None)
+    with _explained(folder, stem):
+        write_whole(files.svg, embed_svg(svg.encode(), card))
+    return files
+
+
+@contextmanager
+def _explained(folder: Path, stem: str) -> Iterator[None]:
+    """Say that an icon cannot be written, as a ProvenanceError."""
+    try:
+        yield
     except OSError as error:
         raise ProvenanceError(
             f"The icon {stem} cannot be written to {folder} ({error.strerror}): free some space or choose "
             "another folder."
         ) from error
-    return files
+
+
+def card_of(path: Path) -> Card | None:
+    """The card in a file; None where there is no such file, no card in it, or either is damaged."""
+    try:
+        return read_card(path.read_bytes(), path.suffix)
+    except (OSError, ProvenanceError):
+        return None
 
 
 def png_bytes(picture: Image.Image) -> bytes:

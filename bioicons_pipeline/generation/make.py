@@ -14,15 +14,17 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from PIL import Image
 
 from bioicons_pipeline import __version__
 from bioicons_pipeline.captioning import caption_prompt
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.generation.adapters import Adapter
-from bioicons_pipeline.generation.carriers import IconFiles, read_card, write_icon
+from bioicons_pipeline.generation.carriers import IconFiles, add_svg, card_of, files_of, write_icon
 from bioicons_pipeline.generation.cutout import CutOut, CutOutError, cut_out
 from bioicons_pipeline.generation.provenance import BaseFacts, Card, make_card
 from bioicons_pipeline.generation.sampler import SamplingSettings, check_settings, precision_of, sample
@@ -30,8 +32,6 @@ from bioicons_pipeline.generation.training_icons import TrainingIcons
 from bioicons_pipeline.generation.vectorize import VectorizeError, vectorize
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from bioicons_pipeline.training.base_models import BaseModel
 
 CODE_VERSION = 1
@@ -88,7 +88,7 @@ class Wish:
 @dataclass(frozen=True)
 class Made:
     """One icon: its files and card; `kept`: it was there already; `problem`: a sentence, "" where all went
-    well; without `files` there is no icon (the model drew nothing)."""
+    well; without `files` there is no icon (the model drew nothing, or may not write over a sign-off)."""
 
     seed: int
     files: IconFiles | None
@@ -130,7 +130,8 @@ def make_icons(
 ) -> Iterator[Made]:
     """Make the icons of a wish and write them into `out`, one after another; yields each when it is there.
 
-    Whoever stops it keeps what was yielded; the same wish again makes only the rest.
+    Whoever stops it keeps what was yielded; the same wish again makes only the rest: of an icon that lacks
+    its SVG alone just that, and what a person has signed off is never drawn again.
     progress: called with denoising steps done and to do.
 
     Raises:
@@ -139,11 +140,11 @@ def make_icons(
     check_settings(workshop.settings)
     todo = []
     for seed in wish.seeds:
-        found = _finished(out, workshop.stem(wish, seed), wish.vectors)
+        found = _earlier(wish, seed, out, workshop.stem(wish, seed))
         if found is None:
             todo.append(seed)
         else:
-            yield Made(seed, *found, kept=True)
+            yield found
     if not todo:
         return
     pipeline = workshop.pipeline()
@@ -174,16 +175,23 @@ def finish(
     card = _card(wish, workshop, seed, picture, cut).model_copy(update={"precision": precision})
     svg, problem = None, ""
     if wish.vectors:
-        try:
-            drawn = vectorize(cut.rgba, title=wish.prompt.strip(), desc=f"{card.status}. {card.caption}")
-        except VectorizeError as error:
-            problem = f"No SVG: {error}"
-            card = card.model_copy(update={"notes": (*card.notes, problem)})
-        else:
-            svg = drawn.svg
-            card = card.model_copy(update={"notes": (*card.notes, *drawn.report.loosened)})
-    files = write_icon(out, workshop.stem(wish, seed), cut.rgba, svg, card)
-    return Made(seed, files, card, problem=problem)
+        svg, card, problem = _vectors(cut.rgba, card)
+    stem = workshop.stem(wish, seed)
+    if signed := _signed(out, stem):  # another run was faster, and a person looked at its icon
+        return Made(seed, None, None, problem=signed)
+    return Made(seed, write_icon(out, stem, cut.rgba, svg, card), card, problem=problem)
+
+
+def _vectors(rgba: Image.Image, card: Card) -> tuple[str | None, Card, str]:
+    """A cut-out as SVG, its card with what is to say of that, and the problem where there is no SVG."""
+    try:
+        drawn = vectorize(rgba, title=card.prompt, desc=f"{card.status}. {card.caption}")
+    except VectorizeError as error:
+        svg, problem, said = None, f"No SVG: {error}", (f"No SVG: {error}",)
+    else:
+        svg, problem, said = drawn.svg, "", drawn.report.loosened
+    notes = (*card.notes, *(note for note in said if note not in card.notes))
+    return svg, card.model_copy(update={"notes": notes}), problem
 
 
 def _card(wish: Wish, workshop: Workshop, seed: int, picture: Image.Image, cut: CutOut) -> Card:
@@ -230,14 +238,37 @@ def _one(values: Iterator[str]) -> str:
     return ", ".join(dict.fromkeys(value for value in values if value))
 
 
-def _finished(out: Path, stem: str, vectors: bool) -> tuple[IconFiles, Card] | None:
-    """Files and card of an icon that an earlier run wrote whole; the card is written last."""
-    card, png, svg = (out / f"{stem}{suffix}" for suffix in (".json", ".png", ".svg"))
-    try:
-        found = read_card(card.read_bytes(), ".json")
-    except (OSError, BioiconsError):
-        return None
-    vectorised = svg.is_file()
-    if not png.is_file() or (vectors and not vectorised and not any("No SVG" in n for n in found.notes)):
-        return None
-    return IconFiles(png, svg if vectorised else None, card), found
+def _earlier(wish: Wish, seed: int, out: Path, stem: str) -> Made | None:
+    """The icon of an earlier run, its SVG added if just that is missing; None where it must be made."""
+    files, card = files_of(out, stem), card_of(out / f"{stem}.json")
+    if card is not None and files.png.is_file():
+        vectorised = files.svg is not None and files.svg.is_file()
+        if vectorised or not wish.vectors or any("No SVG" in note for note in card.notes):
+            return Made(seed, files if vectorised else replace(files, svg=None), card, kept=True)
+        if card_of(files.png) == card:  # so the PNG is whole, and of this icon
+            return _with_svg(seed, out, stem, card)
+    problem = _signed(out, stem)
+    return Made(seed, None, None, problem=problem) if problem else None
+
+
+def _with_svg(seed: int, out: Path, stem: str, card: Card) -> Made:
+    """The SVG of a PNG that is there. A card that a person has signed stays as it is, to the byte."""
+    with Image.open(out / f"{stem}.png") as picture:
+        rgba = picture.convert("RGBA")
+    svg, noted, problem = _vectors(rgba, card)
+    if noted == card or card.reviews:
+        files = add_svg(out, stem, svg, card)
+        untold = " ".join(note for note in noted.notes if note not in card.notes)
+        return Made(seed, files, card, problem=problem or untold)
+    return Made(seed, write_icon(out, stem, rgba, svg, noted), noted, problem=problem)
+
+
+def _signed(out: Path, stem: str) -> str:
+    """Why an icon may not be drawn again: a person signed what is left of it. "" where nobody did."""
+    cards = (card_of(out / f"{stem}{suffix}") for suffix in (".json", ".png", ".svg"))
+    if not any(card.reviews for card in cards if card is not None):
+        return ""
+    return (
+        f"{stem} has a person's sign-off and would be written over: one of its files is missing, damaged or "
+        "has another card. Put it back, or move the others elsewhere."
+    )

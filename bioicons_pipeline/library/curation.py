@@ -115,6 +115,13 @@ class Curation(BaseModel):
             seen[(entry.icon, kind)] = entry
         return self
 
+    @property
+    def categories(self) -> frozenset[str]:
+        """Categories that decisions put icons in; the library itself need not have them."""
+        return frozenset(
+            entry.value for entry in self.decisions if entry.action == "category" and entry.value
+        )
+
     def for_icon(self, icon_id: str, source_path: str) -> list[CurationEntry]:
         """Decisions about one icon, in the file's order; a later one of a kind wins."""
         return [entry for entry in self.decisions if matches(entry, icon_id, source_path)]

@@ -20,6 +20,7 @@ from bioicons_pipeline.library.tree import (
     printable,
     require_layout,
     size_refusal,
+    twin_refusals,
 )
 
 BATCH = 400
@@ -80,6 +81,9 @@ def listed(git: Git, tree: str) -> tuple[dict[str, str], list[RefusedEntry]]:
             refused.append(RefusedEntry(printable(path), reason or "the same path twice in one tree"))
         else:
             ids[path] = oid
+    for path, reason in twin_refusals(ids).items():
+        del ids[path]
+        refused.append(RefusedEntry(printable(path), reason))
     return ids, refused
 
 

@@ -22,6 +22,7 @@ from bioicons_pipeline.library.tree import (
     printable,
     require_layout,
     size_refusal,
+    twin_refusals,
 )
 
 
@@ -34,8 +35,9 @@ def fetch_folder(path: Path, limits: Limits, progress: Progress | None) -> Fetch
     refused: list[RefusedEntry] = []
     found = sorted(_walk(root, "", refused), key=lambda item: os.fsencode(item[0]))
     check_counts(len(found), sum(size for _, size in found), limits, str(path))
+    twins = twin_refusals(name for name, _ in found if not name_refusal(name))
     for done, (name, size) in enumerate(found, start=1):
-        reason = name_refusal(name) or size_refusal(size, limits)
+        reason = name_refusal(name) or twins.get(name) or size_refusal(size, limits)
         if reason:
             refused.append(RefusedEntry(printable(name), reason))
             continue

@@ -6,7 +6,8 @@ not belong here: how the bytes get here (`source`).
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
@@ -138,6 +139,24 @@ def name_refusal(path: str) -> str | None:
     if any(len(part.encode("utf-8")) > 255 for part in parts) or len(encoded) > 4096:
         return "name is too long"
     return None
+
+
+def twin_refusals(paths: Iterable[str]) -> dict[str, str]:
+    """Path -> why it is not taken, of those that are another one's once Unicode is normalised (NFC).
+
+    Some systems hold the two for one file, so the store takes no such pair, and upstream's files are not ours
+    to rename: one of them has to go, or the whole library would. The first stays in the order of bytes.
+    """
+    plain = {path: unicodedata.normalize("NFC", path) for path in sorted(paths)}  # as UTF-8 sorts
+    folders = {path[:place] for path in plain.values() for place, char in enumerate(path) if char == "/"}
+    taken: set[str] = set()
+    refused = {}
+    for path, one in plain.items():
+        if one in taken or one in folders:
+            what = "a folder" if one in folders else "another file"
+            refused[path] = f"the same path as {what} once normalised (Unicode NFC)"
+        taken.add(one)
+    return refused
 
 
 def printable(path: str) -> str:

@@ -7,16 +7,21 @@ first, so that a wrong base or category stops before anything is written.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.library.curation import load_curation
 from bioicons_pipeline.orchestration import launch
+from bioicons_pipeline.orchestration.partitions import CATEGORIES
 from bioicons_pipeline.orchestration.stages import base as names
+from bioicons_pipeline.orchestration.stages import manifest, snapshot
 from bioicons_pipeline.orchestration.stages.manifest import check_category
 from bioicons_pipeline.settings import Settings
+from bioicons_pipeline.store import Store
 
 STAGES = (
     names.SNAPSHOT,
@@ -95,6 +100,26 @@ def check_options(options: Options, settings: Settings) -> None:
         weights.check_training(dict(options.training))
 
 
+def _made_by_a_curator(
+    settings: Settings, options: Options, store: Store, instance: dg.DagsterInstance
+) -> bool:
+    """Whether the manifest has to come first: for a category that curation.yaml makes, to see whether any
+    icon is in it; for the whole library, while Dagster does not know one of those.
+
+    Raises:
+        BioiconsError: neither the library nor a decision has the category; curation.yaml cannot be read.
+    """
+    upstream = snapshot.current_categories(store)
+    if options.category in upstream:
+        return False
+    made = load_curation(settings.curation).categories - set(upstream)
+    asked = STAGES.index(options.until) >= STAGES.index(names.MANIFEST)
+    if options.category is not None:
+        check_category(options.category, [*upstream, *sorted(made)])
+        return asked
+    return asked and not made <= set(instance.get_dynamic_partitions(str(CATEGORIES.name)))
+
+
 def run_pipeline(
     settings: Settings,
     options: Options,
@@ -106,26 +131,23 @@ def run_pipeline(
     Raises:
         BioiconsError: one sentence; what was finished before stays.
     """
-    from bioicons_pipeline.orchestration.stages import snapshot
-    from bioicons_pipeline.store import Store
-
     check_options(options, settings)
     upstream = _upstream(options, settings)
     last = STAGES.index(options.until)
-
-    def execute(job: str, config: dict, tags: Mapping[str, str] | None = None) -> None:
-        launch.execute(instance, job, config, tags=tags, listener=listener)
-
+    execute = partial(launch.execute, instance, listener=listener)
     execute("refresh_library", {"resources": upstream})
     store = Store(settings.resolved_store_root)
-    known = snapshot.current_categories(store)
-    if options.category is not None:
-        check_category(options.category, known)
+    if _made_by_a_curator(settings, options, store, instance):
+        # Only the manifest registers such a category, and a run has the partitions known at its start.
+        tags = launch.partition_tags(instance, None)
+        execute("build_datasets", {"resources": upstream}, tags=tags, only=names.MANIFEST)
+        if options.category is not None:
+            check_category(options.category, manifest.current_categories(store))
     chosen = None if options.category is None else [options.category]
     if last >= STAGES.index(names.MANIFEST):
         job = "build_datasets"
         tags = launch.partition_tags(instance, chosen)
-        execute(job, {"resources": upstream}, tags)
+        execute(job, {"resources": upstream}, tags=tags)
         if chosen is None and options.until == names.DATASET:
             execute("build_library_dataset", {"resources": upstream})
     if last >= STAGES.index(names.WEIGHTS):
@@ -136,14 +158,14 @@ def run_pipeline(
         }
         config: dict = {"resources": {"base": {"config": {"name": options.base}}}, "ops": ops}
         if chosen:
-            execute("train_category", config, launch.partition_tags(instance, chosen))
+            execute("train_category", config, tags=launch.partition_tags(instance, chosen))
         else:
             config["resources"] |= upstream
             execute("train_library", config)
     if last >= STAGES.index(names.EVALUATION):
         config = {"resources": {"base": {"config": {"name": options.base}}}}
         if chosen:
-            execute("evaluate_category", config, launch.partition_tags(instance, chosen))
+            execute("evaluate_category", config, tags=launch.partition_tags(instance, chosen))
         else:
             execute("evaluate_library", config)
     return lay_out(store, settings, options, listener)

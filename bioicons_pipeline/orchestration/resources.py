@@ -83,6 +83,13 @@ class Base(dg.ConfigurableResource):
 
         return resolve_base(self.name, bases, elsewhere=elsewhere)
 
+    def stored_as(self, bases: Path) -> str:
+        """How refs name the base. It asks for neither hub nor token: what a training on another machine has
+        left is found where there is no way to the base's weights."""
+        from bioicons_pipeline.orchestration.stages.training_plan import planned_base
+
+        return planned_base(self.name, bases).stored_as
+
 
 class RetrainingPolicy(dg.ConfigurableResource):
     """How much must change before a LoRA is trained again."""

@@ -66,8 +66,9 @@ _MAX_OCTAVES = 16
 """Each octave of noise has half the strength of the one before: later ones change no pixel, and take time."""
 _ANIMATION = {"animate", "animateMotion", "animateTransform", "animateColor", "set", "mpath", "discard"}
 
-Nested = Callable[[bytes], str | None]
-"""An SVG embedded as an image -> its clean `data:` URI, or None if it is left out."""
+Nested = Callable[[bytes, int], str | None]
+"""An SVG embedded as an image, and the characters of its URI -> its clean `data:` URI, or None if it is left
+out."""
 
 
 @dataclass(slots=True)
@@ -228,7 +229,7 @@ class Cleaner:
         if kind is None:
             return None
         if kind == "svg+xml":
-            return self.nested(data)
+            return self.nested(data, len(uri))
         size = images.pixel_size(kind, data)
         if size is None:
             return None

@@ -60,7 +60,7 @@ def normalise(data: bytes, *, level: int = 0, budget: Budget | None = None) -> N
     found = Found()
     budget = budget or Budget()
     root, recovered = parse(prescan.to_text(data, found.removed))
-    Cleaner(root, found, budget, lambda inner: _embedded(inner, level + 1, budget, found)).run()
+    Cleaner(root, found, budget, lambda inner, chars: _embedded(inner, chars, level + 1, budget, found)).run()
     ReferenceGraph(root, found.removed).check()
     check_filters(root)
     width, height, natural = set_size(root)
@@ -87,8 +87,9 @@ def normalise(data: bytes, *, level: int = 0, budget: Budget | None = None) -> N
     )
 
 
-def _embedded(data: bytes, level: int, budget: Budget, found: Found) -> str | None:
-    """An SVG as an image inside another: the same rules, `_NESTING` levels deep at most."""
+def _embedded(data: bytes, chars: int, level: int, budget: Budget, found: Found) -> str | None:
+    """An SVG as an image inside another, where it takes `chars` characters: the same rules, `_NESTING` levels
+    deep at most."""
     if level > _NESTING:
         found.count("nested_svg")
         return None
@@ -102,6 +103,8 @@ def _embedded(data: bytes, level: int, budget: Budget, found: Found) -> str | No
         found.count(kind, count)
     found.raster_count += inner.raster_count
     found.raster_bytes += inner.raster_bytes
+    # Of its characters, the share that rasters have of it: encoding and packing change both alike.
+    found.raster_chars += round(chars * min(1.0, inner.raster_chars / max(1, len(data))))
     found.nested_text |= inner.has_text
     found.label_chars += inner.label_chars
     return images.encode_data_uri("svg+xml", inner.svg.encode())

@@ -130,7 +130,7 @@ REPORT_KEYS = {
     "element_count": "elements of the normalised SVG",
     "embedded_raster_count": "embedded PNG, JPEG, GIF, WebP images",
     "embedded_raster_bytes": "their decoded bytes together",
-    "embedded_raster_share": "share of the file's bytes that embedded rasters take, 0 to 1",
+    "embedded_raster_share": "share of the bytes that embedded rasters take, in embedded SVGs too, 0 to 1",
     "removed": "what was taken out for safety, kind -> count (script, external_reference, ...)",
     "detail": "one clause on why it was refused; only on refused icons",
 }

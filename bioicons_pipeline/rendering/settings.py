@@ -14,7 +14,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-CODE_VERSION = 3
+CODE_VERSION = 4
 """Raise by one whenever the same SVG and settings may give other bytes: it addresses the cache."""
 
 MAX_BYTES = 5 * 1024 * 1024  # of the file, and again of its text once inflated and expanded

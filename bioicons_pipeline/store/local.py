@@ -100,7 +100,8 @@ class LocalBackend:
             for folder, _, names in os.walk(self.root / part):
                 for name in names:
                     if name.startswith(EXPIRING):
-                        _restore(Path(folder, name))
+                        with suppress(OSError):  # another process may be restoring it too
+                            _restore(Path(folder, name))
                     elif name.startswith(TEMPORARY):
                         swept += _delete_if_older(Path(folder, name), before)
         return swept
@@ -139,7 +140,7 @@ class LocalBackend:
                 # Out of the way first: a touch after this finds nothing, and one before it shows now.
                 target.rename(aside)
                 if aside.stat().st_mtime >= before:
-                    aside.rename(target)
+                    _restore(aside)
                     return False
                 aside.unlink()
             except FileNotFoundError:
@@ -148,9 +149,19 @@ class LocalBackend:
 
 
 def _restore(aside: Path) -> None:
-    """Give a file back its name that a killed `expire` took."""
-    with suppress(OSError):
-        aside.rename(aside.with_name(aside.name.removeprefix(EXPIRING)))
+    """Give a file back its name that an `expire` took, unless a writer has given that name away since: a
+    rename would put the old ref over the newer one. Raises OSError."""
+    target = aside.with_name(aside.name.removeprefix(EXPIRING))
+    try:
+        os.link(aside, target)  # the one call that finds out and takes the name in one step
+        sync_folder(target.parent)
+    except FileExistsError:
+        pass
+    except OSError:  # no hard links here, or not to another user's file: there is a gap between these two
+        if not target.exists():
+            aside.rename(target)
+            return
+    aside.unlink()
 
 
 @contextmanager

@@ -4,9 +4,10 @@ Belongs here: reading the request, reporting the outcome, exit codes. Does not b
 It is the only module of this room that knows dagster_pipes, and it works without a Dagster around it.
 
 Request: `--request FILE`, `--request -` (stdin), or under Dagster Pipes the extra `request`. Outcome: under
-Pipes the custom message `{"version_id": …, "summary": {…}}`, or `{"error": …}`, or `{"interrupted": true}`;
-always one JSON line, the last on stdout. Where Dagster shares no disk with this process, Pipes goes through
-S3: the environment says so with BIOICONS_PIPES_S3, the seconds between two uploads of messages.
+Pipes the custom message `{"version_id": …, "summary": {…}}`, or `{"error": …}` (with `"diverged": true` where
+its numbers ran away), or `{"interrupted": true}`; always one JSON line, the last on stdout. Where Dagster
+shares no disk with this process, Pipes goes through S3: the environment says so with BIOICONS_PIPES_S3, the
+seconds between two uploads of messages.
 Exit codes: 0 done, 2 the user can mend it (one sentence on stderr), 130 interrupted, 1 a fault of ours.
 """
 
@@ -26,13 +27,13 @@ from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.processes import PARENT_VARIABLE, end_with_parent
 from bioicons_pipeline.training.base_models import check_base
 from bioicons_pipeline.training.disk import full_disk_said
-from bioicons_pipeline.training.errors import TrainingError
+from bioicons_pipeline.training.errors import DivergedError, TrainingError
 from bioicons_pipeline.training.request import TrainingRequest, parse_request
 
 _PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
 _S3_VARIABLE = "BIOICONS_PIPES_S3"
 _ERROR_FILE_VARIABLE = "BIOICONS_TRAINING_ERROR_FILE"
-"""Where to leave the one sentence: a launcher in between makes an exit code of its own out of ours."""
+"""Where to leave the message of an error: a launcher in between makes an exit code of its own out of ours."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BioiconsError as error:
         print(f"error: {error}", file=sys.stderr)
         if error_file := os.environ.get(_ERROR_FILE_VARIABLE):
-            Path(error_file).write_text(str(error), encoding="utf-8")
+            Path(error_file).write_text(json.dumps(_told(error)), encoding="utf-8")
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted: run the same request again to go on from the last checkpoint", file=sys.stderr)
@@ -123,7 +124,7 @@ class _Pipes:
         try:
             yield
         except BioiconsError as error:
-            self.result({"error": str(error)})
+            self.result(_told(error))
             raise
         except KeyboardInterrupt:
             self.result({"interrupted": True})
@@ -138,6 +139,11 @@ class _Pipes:
         """The message that the asset waits for."""
         if self._context is not None:
             self._context.report_custom_message(message)
+
+
+def _told(error: BioiconsError) -> dict[str, Any]:
+    """An error as the message that `orchestration/backends` reads."""
+    return {"error": str(error)} | ({"diverged": True} if isinstance(error, DivergedError) else {})
 
 
 def _request_of_launch() -> Any:

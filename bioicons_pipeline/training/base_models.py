@@ -11,12 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bioicons_pipeline.training.errors import TrainingError
+from bioicons_pipeline.training.hub_base import hub_content
 
 COMPONENTS = ("scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "transformer", "vae")
 
@@ -54,7 +56,7 @@ class BaseModel:
     """A base that can be loaded: `from_pretrained(base.path, revision=base.revision)`.
 
     path: absolute folder, or hub id; revision: commit on the hub, None for folders; fingerprint: equal
-    for equal content.
+    for equal content, whatever the commit.
     """
 
     name: str
@@ -188,12 +190,16 @@ def check_base(name_or_folder: str) -> None:
 
 
 def resolve_base(
-    name_or_folder: str, cache_dir: str | os.PathLike[str], *, elsewhere: bool = False
+    name_or_folder: str,
+    cache_dir: str | os.PathLike[str],
+    *,
+    elsewhere: bool = False,
+    revision: str | None = None,
 ) -> BaseModel:
     """The base behind a name or folder; a base that is built locally is built under `cache_dir`, once.
 
     elsewhere: its weights are loaded on another machine, and so is the token that a gated one needs: which
-    commit the hub has is said to anyone.
+    commit the hub has is said to anyone. revision: of one on the hub the commit to take, None: the newest.
 
     Raises:
         TrainingError: see `check_base`; also when the hub refuses the token or cannot be reached.
@@ -208,8 +214,18 @@ def resolve_base(
         folder = row.build(Path(cache_dir)).resolve()
         return BaseModel(row.name, str(folder), row.licence, folder_fingerprint(folder))
     assert row.hub_id is not None
-    revision = _hub_revision(row)
-    return BaseModel(row.name, row.hub_id, row.licence, f"hub:{row.hub_id}@{revision}", revision)
+    commit, fingerprint = hub_content(row.hub_id, COMPONENTS, token=hub_token(), revision=revision)
+    return BaseModel(row.name, row.hub_id, row.licence, fingerprint, commit)
+
+
+def is_of(fingerprint: str, base: BaseModel) -> bool:
+    """Whether something made on a base with `fingerprint` fits `base`.
+
+    Before the content of a repository on the hub was looked at, its commit stood for it: an adapter of that
+    time fits whatever the repository has now, as far as anyone can tell.
+    """
+    commit = rf"hub:{re.escape(base.path)}@[0-9a-f]{{40}}"
+    return fingerprint == base.fingerprint or bool(base.revision and re.fullmatch(commit, fingerprint))
 
 
 def hub_token() -> str | None:
@@ -229,41 +245,6 @@ def hub_token() -> str | None:
         return file.read_text().strip() or None
     except OSError:
         return None
-
-
-def _hub_revision(row: RegisteredBase) -> str:
-    """Commit that `main` points to, from the hub, or from the local hub cache when offline."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.constants import HF_HUB_CACHE
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled
-
-    assert row.hub_id is not None
-    try:
-        sha = HfApi(token=hub_token()).model_info(row.hub_id, timeout=20).sha
-        if sha:
-            return sha
-    except GatedRepoError as error:
-        raise TrainingError(
-            f"The Hugging Face token has no access to {row.hub_id}: accept its licence at "
-            f"https://huggingface.co/{row.hub_id} with the account that the token belongs to."
-        ) from error
-    except HfHubHTTPError as error:
-        if error.response is not None and error.response.status_code in (401, 403):
-            raise TrainingError(
-                f"The hub refused the Hugging Face token for {row.hub_id}: set HF_TOKEN to a valid one."
-            ) from error
-    except (OSError, OfflineModeIsEnabled):
-        pass  # no network: a base that was downloaded before still works
-    except Exception as error:  # the hub client's transport raises types of its own (httpx)
-        if not type(error).__module__.startswith(("httpx", "requests")):
-            raise
-    cached = Path(HF_HUB_CACHE) / f"models--{row.hub_id.replace('/', '--')}" / "refs" / "main"
-    if cached.is_file():
-        return cached.read_text().strip()
-    raise TrainingError(
-        f"{row.hub_id} is not in the local hub cache and https://huggingface.co cannot be reached: connect "
-        "once to download it, or give a local folder with --base."
-    )
 
 
 _WHOLE_FILE = 64 * 2**20

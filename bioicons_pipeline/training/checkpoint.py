@@ -83,7 +83,7 @@ def save_checkpoint(root: Path, identity: dict[str, Any], checkpoint: Checkpoint
                 os.fsync(file.fileno())
         _sync_folder(building)
         if target.exists():  # the same step of the same run, written again after a resume
-            _discard(target)
+            discard(target)
         building.rename(target)
         _sync_folder(root)
     except BaseException:
@@ -109,7 +109,7 @@ def prune(root: Path, *, keep: int, best_step: int | None) -> None:
     """Remove all checkpoints but the newest `keep` and the one of `best_step`."""
     for path in checkpoints(root)[:-keep]:
         if best_step is None or path != checkpoint_of(root, best_step):
-            _discard(path)
+            discard(path)
 
 
 def sweep(root: Path) -> None:
@@ -174,6 +174,33 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
     )
 
 
+def best_beside(path: Path, root: Path, identity: dict[str, Any]) -> Path | None:
+    """Folder of the checkpoint that the one in `path` knows as the best so far, where `root` lacks it.
+
+    None: `root` has it, or nothing was evaluated yet. A run that goes on from `path` may have to export it.
+
+    Raises:
+        CheckpointMismatchError, TrainingError: see `check_checkpoint`; also when it is not beside `path`.
+    """
+    state = check_checkpoint(path, identity)["state"]
+    best = state["best_step"]
+    if best is None or checkpoint_of(root, best).is_dir():
+        return None
+    found = path if best == state["step"] else checkpoint_of(path.parent, best)
+    if not found.is_dir():
+        raise TrainingError(
+            f"The checkpoint {path} says that step {best} was the best so far, and {found} is not there: put "
+            "it beside the other, or start anew."
+        )
+    check_checkpoint(found, identity)
+    return found
+
+
+def adopt(path: Path, root: Path, identity: dict[str, Any]) -> None:
+    """Copy the checkpoint in `path` into `root`, complete or not at all; nothing in `root` is pruned."""
+    save_checkpoint(root, identity, load_checkpoint(path, identity), keep=len(checkpoints(root)) + 1)
+
+
 def describe_differences(theirs: Any, ours: Any, where: str = "") -> list[str]:
     """`field: theirs there, ours here` for every leaf that differs between two JSON-able values."""
     if isinstance(theirs, dict) and isinstance(ours, dict):
@@ -200,7 +227,7 @@ def load_rng(tensors: dict[str, Tensor]) -> None:
         torch.cuda.set_rng_state(tensors["cuda"])
 
 
-def _discard(path: Path) -> None:
+def discard(path: Path) -> None:
     """Remove a folder so that no moment shows half of it under its name."""
     doomed = Path(tempfile.mkdtemp(prefix=".old-", dir=path.parent))
     path.rename(doomed / path.name)

@@ -9,7 +9,11 @@ class TrainingError(BioiconsError):
     """A training that cannot start or cannot go on; the message says what to change."""
 
 
-class NonFiniteError(TrainingError):
+class DivergedError(TrainingError):
+    """A training whose numbers ran away: its settings (or icons) are at fault, not the machine it ran on."""
+
+
+class NonFiniteError(DivergedError):
     """Loss or gradient became NaN or infinite; carries where: `step`, `icon_ids`, `sigmas`."""
 
     def __init__(self, what: str, step: int, icon_ids: Sequence[str], sigmas: Sequence[float]) -> None:

@@ -128,8 +128,9 @@ def header(
 ) -> dict[str, str]:
     """Provenance for the safetensors header; every value is a string, structures are JSON.
 
-    base: `name`, `fingerprint`, `licence`, `licence_url`, `notice`; alpha: what programs that divide by rank
-    are told, the config's own where None; kind: see `adapter.kind`, said where it is no plain LoRA.
+    base: `name`, `fingerprint`, `licence`, `licence_url`, `notice`, of one on the hub `revision`; alpha: what
+    programs that divide by rank are told, the config's own where None; kind: see `adapter.kind`, said where
+    it is no plain LoRA.
     """
     licence_mix = provenance.get("licence_mix", {})
     trigger = str(provenance.get("trigger") or "")
@@ -158,6 +159,7 @@ def header(
         "ss_network_dim": str(config["rank"]),
         "ss_network_alpha": str(config["alpha"] if alpha is None else alpha),
         "ss_base_model_version": "flux1",
+        **({"base_revision": str(base["revision"])} if base.get("revision") else {}),
         **({} if kind == "LoRA" else {"adapter": kind}),
     }
 

@@ -6,6 +6,7 @@ Belongs here: finite, not idle, the right modules, a complete header. Does not b
 
 from __future__ import annotations
 
+import json
 import re
 
 from bioicons_pipeline.training.errors import TrainingError
@@ -14,7 +15,8 @@ from bioicons_pipeline.training.header import safetensors_metadata
 HEADER = ("base", "base_fingerprint", "dataset_version", "upstream_commit", "config", "provenance",
           "lora_adapter_metadata")  # fmt: skip
 """What the header must say, so that a file can be traced back without this project's store."""
-_NAME = re.compile(r"transformer\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
+_NAME = re.compile(r"transformer\.(?P<module>.+)\.lora_(?P<part>A\.weight|B\.weight|magnitude_vector)")
+_PAIR, _MAGNITUDE = {"A.weight", "B.weight"}, "magnitude_vector"
 
 
 def adapter_faults(data: bytes) -> list[str]:
@@ -30,22 +32,39 @@ def adapter_faults(data: bytes) -> list[str]:
     except (TrainingError, ValueError, OSError) as error:
         return [f"the file cannot be read: {error}"]
     found = [f"the header does not say {key}" for key in HEADER if not header.get(key)]
-    sides: dict[str, set[str]] = {}
+    parts: dict[str, set[str]] = {}
     for name, tensor in tensors.items():
         match = _NAME.fullmatch(name)
         if match is None or not re.fullmatch(TARGETS["attention+ff"], match["module"]):
             found.append(f"{name}: no module that a Flux LoRA adapts")
             continue
-        sides.setdefault(match["module"], set()).add(match["side"])
+        parts.setdefault(match["module"], set()).add(match["part"])
         if not torch.isfinite(tensor).all():
             found.append(f"{name}: it has values that are not finite")
-    found += [f"{module}: half of its pair is missing" for module, pair in sides.items() if len(pair) != 2]
     if not any(bool(tensor.any()) for name, tensor in tensors.items() if ".lora_B." in name):
         found.append("all its updates are zero: it changes nothing")
-    return found + _missing_modules(header, set(sides))
+    return found + _missing_parts(header, parts) + _missing_modules(set(parts))
 
 
-def _missing_modules(header: dict[str, str], there: set[str]) -> list[str]:
+def _missing_parts(header: dict[str, str], parts: dict[str, set[str]]) -> list[str]:
+    """Modules without half of their pair, or with a DoRA's magnitude where the header says LoRA, or without
+    one where it says DoRA: who reads the file believes the header, and would draw other icons."""
+    try:
+        dora = bool(json.loads(header.get("lora_adapter_metadata") or "{}").get("transformer.use_dora"))
+    except (ValueError, AttributeError):
+        return ["the header's lora_adapter_metadata cannot be read"]
+    found = []
+    for module, there in parts.items():
+        if not there >= _PAIR:
+            found.append(f"{module}: half of its pair is missing")
+        if dora and _MAGNITUDE not in there:
+            found.append(f"{module}: it is a DoRA, and its magnitude is missing")
+        if not dora and _MAGNITUDE in there:
+            found.append(f"{module}: it has a magnitude, and the header does not say that it is a DoRA")
+    return found
+
+
+def _missing_modules(there: set[str]) -> list[str]:
     """Modules of one kind that are adapted in some blocks and not in others: a file that lost tensors."""
     blocks: dict[str, set[str]] = {}
     kinds: dict[str, set[str]] = {}

@@ -33,6 +33,7 @@ def publish(
     about = {
         "name": base.name,
         "fingerprint": base.fingerprint,
+        **({"revision": base.revision} if base.revision else {}),
         "licence": base.licence.name,
         "licence_url": base.licence.url,
         "notice": base.licence.notice,

@@ -22,6 +22,10 @@ class TrainingRequest(BaseModel):
     store_root: str = Field(description="Root of the artifact store: a folder or an fsspec URL.")
     dataset_version: str = Field(description="Version id of the dataset in that store.")
     base: str = Field(description="Base model: a name of the registry or a folder in diffusers layout.")
+    base_revision: str | None = Field(
+        default=None,
+        description="Commit of a base on the hub; unset: the newest when the training starts.",
+    )
     config: TrainingConfig = Field(default=TrainingConfig(), description="How to train.")
     partition: str = Field(description="Scientific category, or a name for the library-wide adapter.")
     work_dir: str = Field(description="Scratch folder: cache and checkpoints; kept, so a rerun resumes.")
@@ -42,7 +46,11 @@ class TrainingRequest(BaseModel):
         description="Hash of all that the adapter depends on, as whoever asks knows it; what differs in it "
         "shares no checkpoint in the store.",
     )
-    force: bool = Field(default=False, description="Train even if the store has the result already.")
+    force: bool = Field(
+        default=False,
+        description="Train even if the result is there already, in the store or as a finished run in "
+        "work_dir; a run that is not finished is gone on with.",
+    )
     instance_metadata: str = Field(
         default="",
         description="Root of the host's metadata service, asked whether the host is about to be taken back; "

@@ -6,6 +6,7 @@ setting refs (whoever asked does that after verifying the version).
 
 from __future__ import annotations
 
+import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -54,15 +55,20 @@ def train(
             folder = checkout_dataset(
                 request.store_root, request.dataset_version, work, display.phase_of("dataset files")
             )
-            base = resolve_base(request.base, request.cache_dir or work / "cache")
+            base = resolve_base(
+                request.base, request.cache_dir or work / "cache", revision=request.base_revision
+            )
         train_set, heldout = open_dataset(folder)
         identity = run_identity(request, base, accelerator.num_processes)
-        if request.resume_from is not None:  # refused before anything is encoded or written
-            checkpoints.check_checkpoint(Path(request.resume_from).expanduser(), identity)
         run_dir = work / "runs" / digest(identity)[:16]
+        best = _best_elsewhere(request, run_dir, identity)  # refused before anything is encoded or written
         with only_one(run_dir) if main else nullcontext():
             if main:
                 checkpoints.sweep(run_dir / "checkpoints")
+                if request.force and request.resume_from is None:
+                    _drop_finished(run_dir, request.config.steps, display)
+                if best:
+                    checkpoints.adopt(best, run_dir / "checkpoints", identity)
                 write_json(run_dir / "identity.json", identity)
             stored = _stored(request, run_dir, display) if main else None
             if stored and (found := stored.fetch(identity)):
@@ -109,6 +115,35 @@ def run_identity(request: TrainingRequest, base: BaseModel, processes: int) -> d
         # a step takes batch_size samples per process: with another number of them the data position differs
         "processes": processes,
     }
+
+
+def _best_elsewhere(request: TrainingRequest, run_dir: Path, identity: dict[str, Any]) -> Path | None:
+    """The best checkpoint so far, where the one to go on from is of another folder; see `best_beside`."""
+    if request.resume_from is None:
+        return None
+    path = Path(request.resume_from).expanduser()
+    if request.config.export == "last":
+        checkpoints.check_checkpoint(path, identity)
+        return None
+    return checkpoints.best_beside(path, run_dir / "checkpoints", identity)
+
+
+def _drop_finished(run_dir: Path, steps: int, display: Display) -> None:
+    """Remove what a run that came to its last step left here; only under the run's lock.
+
+    Else a forced training would find itself done, and export the adapter that was refused once more. One that
+    is not finished stays: it may be the forced training itself, before it was killed.
+    """
+    root = run_dir / "checkpoints"
+    found = checkpoints.checkpoints(root)
+    if not found or found[-1] != checkpoints.checkpoint_of(root, steps):
+        return
+    shutil.rmtree(run_dir / VALIDATION_FOLDER, ignore_errors=True)
+    for (
+        path
+    ) in found:  # the last step's at the end: killed here, the next one still knows that it is finished
+        checkpoints.discard(path)
+    display.note(f"training anew, as asked: the finished run in {run_dir} is removed")
 
 
 def _resume(trainer: Trainer, request: TrainingRequest, display: Display) -> int | None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,16 @@ def test_what_did_not_prove_itself_is_neither_on_the_page_nor_in_the_data(evalua
     assert set(report.plots) == {"loss", "caption_use", "style", "copies", "features"}
     assert data["losses"][LORA]["change_by_category"].keys() == {"Animals", "B"} and "by category" in page
     assert "1 of 2" in page  # copies of the one prompt that has one
+
+
+def test_that_some_icons_chose_the_step_is_said(evaluation):
+    """The interval is over all held-out icons, those included whose loss decided which step was kept."""
+    said = "icons also helped to choose which step of"
+    assert said not in make_report(evaluation, "Better?").page.decode()
+    (adapter,) = evaluation.facts["adapters"]
+    facts = {**evaluation.facts, "adapters": [{**adapter, "choosing_icons": 4}]}
+    page = make_report(replace(evaluation, facts=facts), "Better?").page.decode()
+    assert f"Up to 4 of these 6 {said} &lt;script&gt;" in page and "<script" not in page
 
 
 def test_the_same_evaluation_gives_the_same_bytes(evaluation):

@@ -40,6 +40,25 @@ def test_the_header_tells_what_it_was_trained_on(written):
     assert found.facts.sha256 == found.sha256 and len(found.sha256) == 64
 
 
+@pytest.mark.parametrize(
+    ("config", "icons"),
+    [
+        ({"export": "best", "eval_every": 50, "steps": 200, "eval_icons": 8}, 8),
+        ({"export": "last", "eval_every": 50, "steps": 200, "eval_icons": 8}, 0),
+        (
+            {"export": "best", "eval_every": 0, "steps": 200, "eval_icons": 8},
+            0,
+        ),  # only the last
+        ({"export": "best", "eval_every": "x", "steps": 200, "eval_icons": 8}, 0),
+        ({"export": "best", "eval_every": 200, "steps": 200, "eval_icons": 8}, 0),
+        ({}, 0),
+    ],
+)
+def test_how_many_icons_chose_the_step(written, config, icons):
+    found = read_adapter(written({**HEADER, "config": json.dumps(config)}), BASE)
+    assert found.choosing_icons == icons
+
+
 def test_a_lora_from_elsewhere_is_taken_without_a_history(written):
     found = read_adapter(written({}), BASE)
     assert found.dataset_version == "" and found.resolution is None and found.licence_preset == ""

@@ -1,6 +1,7 @@
 """From a wish to files: with a pipeline that draws a disc whose colour and size come from the seed."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,12 +12,15 @@ from bioicons_pipeline.generation import make
 from bioicons_pipeline.generation.carriers import read_card
 from bioicons_pipeline.generation.copies import CopyIndex
 from bioicons_pipeline.generation.make import Wish, WishError, Workshop, make_icons
+from bioicons_pipeline.generation.review import review
 from bioicons_pipeline.generation.sampler import GenerationError, SamplingSettings
 from bioicons_pipeline.generation.training_icons import TrainingIcons
+from bioicons_pipeline.generation.vectorize import VectorizeError
 from bioicons_pipeline.training.base_models import BaseLicence, BaseModel
 
 BASE = BaseModel("flux-toy", "/nowhere", BaseLicence("MIT", None, True, ""), "sha256:abc")
 SETTINGS = SamplingSettings(size=96, steps=3)
+ANY_SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><path d="M0 0h1v1z"/></svg>'
 
 
 def disc(seed: int, size: int = 96) -> Image.Image:
@@ -69,7 +73,7 @@ def test_an_icon_is_a_transparent_png_an_svg_and_a_card(sampled, tmp_path):
 def test_what_is_finished_is_not_made_again(sampled, tmp_path):
     wish = Wish("a red disc", count=3, seed=7)
     first = list(make_icons(wish, workshop(), tmp_path))
-    first[1].files.svg.unlink()
+    first[1].files.card.unlink()
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     sampled.clear()
     again = list(make_icons(wish, workshop(), tmp_path))
@@ -77,6 +81,73 @@ def test_what_is_finished_is_not_made_again(sampled, tmp_path):
     assert {icon.seed: icon.kept for icon in again} == {7: True, 8: False, 9: True}
     assert all((tmp_path / name).read_bytes() == data for name, data in before.items())
     assert len(list(tmp_path.iterdir())) == 9
+
+
+@pytest.mark.parametrize("reviewed", [False, True])
+@pytest.mark.parametrize("way", ["no vectors", "svg deleted"])
+def test_only_the_svg_is_made_where_only_it_is_missing(sampled, tmp_path, way, reviewed):
+    """From the PNG that is there, and with its card: drawn again, it would lose a person's sign-off."""
+    (first,) = make_icons(Wish("a red disc", None, 1, 7, vectors=way != "no vectors"), workshop(), tmp_path)
+    drawn = first.files.svg.read_bytes() if first.files.svg else b""
+    if first.files.svg:
+        first.files.svg.unlink()
+    if reviewed:
+        review(first.files.png, "0000-0002-1825-0097", "approved")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    sampled.clear()
+    (made,) = make_icons(Wish("a red disc", None, 1, 7), workshop(), tmp_path)
+    assert sampled == [] and not made.kept and made.problem == ""
+    assert {path: path.read_bytes() for path in before} == before
+    svg = made.files.svg.read_bytes()
+    assert read_card(svg, ".svg") == made.card == read_card(first.files.card.read_bytes(), ".json")
+    assert len(made.card.reviews) == reviewed and made.card.status.encode() in svg
+    assert reviewed or not drawn or svg == drawn
+    assert [icon.kept for icon in make_icons(Wish("a red disc", None, 1, 7), workshop(), tmp_path)] == [True]
+    review(made.files.svg, "0000-0002-1825-0097", "needs-work")  # all its files have one card
+
+
+@pytest.mark.parametrize("reviewed", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_is_to_say_of_a_later_svg_is_said(sampled, tmp_path, monkeypatch, reviewed, fails):
+    """In the card; in that of a person's sign-off nothing is changed, and it is told."""
+    (first,) = make_icons(Wish("a red disc", None, 1, 7, vectors=False), workshop(), tmp_path)
+    if reviewed:
+        review(first.files.png, "0000-0002-1825-0097", "approved")
+    card = read_card(first.files.card.read_bytes(), ".json")
+
+    def vectorize(*_arguments, **_words):
+        if fails:
+            raise VectorizeError("Too many colours.")
+        return SimpleNamespace(svg=ANY_SVG, report=SimpleNamespace(loosened=("Fewer colours.",)))
+
+    monkeypatch.setattr(make, "vectorize", vectorize)
+    (made,) = make_icons(Wish("a red disc", None, 1, 7), workshop(), tmp_path)
+    said = "No SVG: Too many colours." if fails else "Fewer colours."
+    assert made.card == (card if reviewed else card.model_copy(update={"notes": (*card.notes, said)}))
+    assert (made.files.svg is None) == fails
+    assert made.problem == (said if fails or reviewed else "")
+    cards = [read_card(path.read_bytes(), path.suffix) for path in tmp_path.iterdir()]
+    assert len(cards) == (2 if fails else 3) and all(one == made.card for one in cards)
+
+
+@pytest.mark.parametrize("lost", [".png", ".json", "damaged"])
+def test_a_card_with_a_sign_off_is_never_written_over(sampled, tmp_path, lost):
+    (first,) = make_icons(Wish("a red disc", None, 1, 7, vectors=False), workshop(), tmp_path)
+    review(first.files.png, "0000-0002-1825-0097", "approved")
+    if lost == "damaged":
+        first.files.png.write_bytes(first.files.png.read_bytes()[:-40])
+    else:
+        first.files.png.with_suffix(lost).unlink()
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    sampled.clear()
+    made = list(make_icons(Wish("a red disc", None, 2, 7), workshop(), tmp_path))
+    assert sampled == [8] and {icon.seed: icon.files is None for icon in made} == {7: True, 8: False}
+    assert "sign-off" in made[0].problem
+    late = make.finish(
+        Wish("a red disc", None, 1, 7), workshop(), 7, disc(7), tmp_path
+    )  # signed while it was drawn
+    assert late.files is None and "sign-off" in late.problem
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_another_wish_never_writes_over_an_icon(sampled, tmp_path):

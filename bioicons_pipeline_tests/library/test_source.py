@@ -4,15 +4,17 @@ import hashlib
 import json
 import os
 import subprocess
+import unicodedata
 
 import pytest
 
 from bioicons_pipeline.library import files as files_module
 from bioicons_pipeline.library import git as git_module
 from bioicons_pipeline.library.git import Git, GitError, environment, sentence
-from bioicons_pipeline.library.observe import observe
+from bioicons_pipeline.library.observe import listing, observe
 from bioicons_pipeline.library.source import LayoutError, Limits, SourceError, fetch, refuse_credentials
 from bioicons_pipeline.library.tree import github_page, without_credentials
+from bioicons_pipeline.store.names import check_paths
 from bioicons_pipeline_tests.library.repositories import (
     CuttingProxy,
     commit_files,
@@ -165,6 +167,38 @@ def test_hostile_names_are_refused_one_by_one_and_nothing_else_is_lost(hostile, 
     }
     assert contents(tree)["cc-0/Animals/Ann/good.svg"] == svg()
     assert all(entry.path.isprintable() for entry in tree.refused)
+
+
+@pytest.mark.parametrize("kind", ["git", "folder"])
+def test_of_two_names_that_are_one_once_normalised_the_first_stays(tmp_path, kind):
+    """NFD, whose bytes come first, is taken and NFC refused with its reason; so is a file beside a folder of
+    its name. All else is taken."""
+    twins = {form: unicodedata.normalize(form, "cc-0/Animals/Ann/café.svg") for form in ("NFC", "NFD")}
+    inside = unicodedata.normalize("NFD", "cc-0/Animals/Zoë/bee.svg")
+    files = {
+        twins["NFC"]: svg("red"),
+        twins["NFD"]: svg("blue"),
+        inside: svg("lime"),
+        unicodedata.normalize("NFC", "cc-0/Animals/Zoë"): b"notes",
+        "cc-0/Animals/Ann/mouse.svg": svg("grey"),
+    }
+    source = tmp_path / "upstream"
+    if kind == "git":
+        commit_files(source, {f"static/icons/{path}": data for path, data in files.items()})
+    else:
+        for path, data in files.items():
+            (source / path).parent.mkdir(parents=True, exist_ok=True)
+            (source / path).write_bytes(data)
+    tree = fetch(str(source), None, tmp_path / "cache")
+    kept = (twins["NFD"], inside, "cc-0/Animals/Ann/mouse.svg")
+    assert contents(tree) == {path: files[path] for path in kept}
+    check_paths(contents(tree))  # a version of the store can have them all
+    assert {entry.path: entry.reason for entry in tree.refused} == {
+        twins["NFC"]: "the same path as another file once normalised (Unicode NFC)",
+        unicodedata.normalize("NFC", "cc-0/Animals/Zoë"): "the same path as a folder once normalised "
+        "(Unicode NFC)",
+    }
+    assert set(listing(str(source), None, tmp_path / "cache").ids) == set(kept)
 
 
 def test_plain_folder_follows_no_link_and_notices_changes(tmp_path):

@@ -26,6 +26,7 @@ from bioicons_pipeline.orchestration.resources import (
     TrainingBackend,
     UpstreamLibrary,
 )
+from bioicons_pipeline.orchestration.stages.made_from import Inputs
 from bioicons_pipeline.orchestration.stages.outlook import prospects
 from bioicons_pipeline.orchestration.stages.training_plan import planned_base
 from bioicons_pipeline.store import Store
@@ -88,20 +89,30 @@ class Living:
         self.curation = root / "curation.yaml"
         self.curation.write_text("version: 1\n")
         self.watched: str | None = None
-        self.defs = dg.Definitions(
+        self.told: dict[str, str] = {}
+        self.work = root / "work"
+        self.defs = self._definitions()
+        self.tick()
+
+    def _definitions(self) -> dg.Definitions:
+        return dg.Definitions(
             assets=ALL_ASSETS,
             jobs=ALL_JOBS,
             resources={
                 "artifacts": ArtifactStore(
-                    root=str(self.store.root), cache_dir=str(self.cache), work_dir=str(root / "work")
+                    root=str(self.store.root), cache_dir=str(self.cache), work_dir=str(self.work)
                 ),
                 "upstream": self.upstream,
                 "base": Base(name="flux-nano"),
-                "retraining": RetrainingPolicy(**policy),
+                "retraining": RetrainingPolicy(**self.policy),
                 "training_backend": PlantedBackend(),
             },
         )
-        self.tick()
+
+    def configure(self, **upstream) -> None:
+        """What a person does who starts it again with other settings of the upstream library."""
+        self.upstream = UpstreamLibrary(**{**self.upstream.model_dump(), **upstream})
+        self.defs = self._definitions()
 
     def observe(self) -> bool:
         """What the schedule does; whether it succeeded."""
@@ -189,16 +200,22 @@ class Living:
         raise AssertionError(f"it never comes to rest: {ran}")
 
     def foretold(self) -> tuple[set[str], list[str]]:
-        """What `bioicons plan` says now: categories that would be rebuilt, and LoRAs trained."""
+        """What `bioicons plan` says now: categories that would be rebuilt, and LoRAs trained; `told`: why."""
+        inputs = Inputs(
+            source=self.upstream.source,
+            ref=None,
+            preset=self.upstream.licence_preset,
+            curation=self.upstream.curation,
+            render_size=self.upstream.render_size,
+        )
         found = prospects(
             self.store,
-            self.upstream.source,
-            None,
+            inputs,
             self.cache,
-            "attribution",
             planned_base("flux-nano", self.cache / "bases"),
             Thresholds(**self.policy),
         )
+        self.told = {one.category or "library": one.reason for one in found}
         rebuilt = {one.category for one in found if one.rebuild and one.category}
         return rebuilt, sorted(one.category or "library" for one in found if one.train)
 

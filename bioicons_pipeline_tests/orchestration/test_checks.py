@@ -15,9 +15,11 @@ from PIL import Image
 
 from bioicons_pipeline.evaluation.records import png_of
 from bioicons_pipeline.orchestration.checks import ALL_CHECKS
+from bioicons_pipeline.orchestration.checks.model import MODEL_CHECKS
 from bioicons_pipeline.orchestration.stages import images, manifest
 from bioicons_pipeline.orchestration.stages.base import CAPTIONS, DATASET, EVALUATION, IMAGES, WEIGHTS
 from bioicons_pipeline.orchestration.stages.evaluation import refusals
+from bioicons_pipeline.training import base_models
 from bioicons_pipeline.training.export import diffusers_file
 from bioicons_pipeline.training.files import WEIGHTS_NAME
 
@@ -179,14 +181,14 @@ def loss_rose(place) -> None:
     place.store.set_ref(WEIGHTS, version, base=BASE, info=info)
 
 
-def verdict(figure: str, state: str, partition: str | None) -> Callable:
+def verdict(figure: str, state: str, partition: str | None, base: str = BASE) -> Callable:
     def plant(place) -> None:
         good = {"state": "good", "sentence": "Good.", "change": {"value": -1.0, "low": None, "high": None}}
         said = dict.fromkeys(("heldout_loss", "copies", "style"), good)
         said[figure] = {**good, "state": state, "sentence": "Not good."}
         version = place.store.commit({"report.json": b"{}"}).id
         info = {"status": "evaluated", "adapter": "a", "verdicts": said}
-        place.store.set_ref(EVALUATION, version, partition=partition, base=BASE, info=info)
+        place.store.set_ref(EVALUATION, version, partition=partition, base=base, info=info)
 
     return plant
 
@@ -243,14 +245,14 @@ FAULTS = [
 """(check, category or None, severity, what plants the fault)"""
 
 
-def sound(place) -> None:
+def sound(place, base: str = BASE) -> None:
     """What the built library lacks for all checks to have something to look at."""
     for partition in ("Good", None):
         version = place.store.commit({WEIGHTS_NAME: adapter()}).id
         info = {"status": "trained", "fixed_noise_loss": {"before": 0.5, "after": 0.4}}
         info["dataset_version"] = place.store.get_ref(DATASET, partition=partition).version_id
-        place.store.set_ref(WEIGHTS, version, partition=partition, base=BASE, info=info)
-        verdict("style", "good", partition)(place)
+        place.store.set_ref(WEIGHTS, version, partition=partition, base=base, info=info)
+        verdict("style", "good", partition, base)(place)
 
 
 def test_every_check_has_an_input_that_fails_it():
@@ -278,6 +280,17 @@ def test_fails_on_its_fault(number, built, monkeypatch):
         plant(built)
     found = built.check(CHECKS[name], category)
     assert not found.passed and found.severity == severity
+
+
+def test_a_gated_base_is_looked_up_without_a_token(built, monkeypatch):
+    """The machine that Dagster is on has none where trainings run elsewhere."""
+    monkeypatch.setattr(base_models, "hub_content", lambda *a, **o: pytest.fail("went to the hub"))
+    monkeypatch.setenv("HF_HOME", str(built.root / "no token here"))
+    built.resources["base"] = {"config": {"name": "flux1-dev"}}
+    sound(built, "flux1-dev")
+    about_models = {next(iter(check.check_keys)).name for check in MODEL_CHECKS}
+    for name, category in {name: category for name, category, *_ in FAULTS if name in about_models}.items():
+        assert built.check(CHECKS[name], category).passed, name
 
 
 def test_a_lora_with_a_severe_verdict_is_not_given_away(built):

@@ -219,7 +219,53 @@ def test_the_weeks(first):
     upstream.folder.rename(upstream.folder.with_suffix(".away"))
     assert not living.observe() and living.settle() == {}
 
+    upstream.folder.with_suffix(".away").rename(upstream.folder)
+
     # What ran has left its times for `bioicons plan`.
     times = measured(living.instance, "flux-nano")
     assert times.manifest > 0 and times.rebuild(10) > 0
     assert set(times.training) == {"Animals", "Plants", "Minerals", "library", ""}
+
+
+def datasets(living: Living) -> dict[str, str]:
+    return {
+        name: ref.version_id for name, ref in living.store.list_refs(DATASET).items() if name != "__all__"
+    }
+
+
+def test_a_plan_knows_what_the_datasets_were_made_from(first):
+    """Not what the snapshot is, nor what was set then: each said before it runs, as it turns out."""
+    upstream, living, *_ = first
+    upstream.add("Plants", "heather", licence="cc-by-4.0")
+    week(living)
+    living.watch()
+    living.settle()
+
+    # The snapshot was taken, and nothing was built from it.
+    snail = path("Plants", "snail_p")
+    upstream.files[snail] = upstream.files[snail].replace(b"#36c", b"#0fc")
+    upstream.commit()
+    assert living.materialize("svg_snapshot", {})
+    assert living.foretold()[0] == {"Plants"} and "1 redrawn" in living.told["Plants"]
+    assert week(living)["rasterized_icons"] == {"Plants"}
+
+    # A curator drops an icon.
+    living.curation.write_text(
+        DROPPED + DROPPED.splitlines()[-1].replace("Animals", "Plants").replace("rat_a", "crab_p")
+    )
+    rebuilt, _ = living.foretold()
+    assert "Plants" in rebuilt and "1 edited in the curation file" in living.told["Plants"]
+    assert living.watch() == ["curation_rules"]
+    assert week(living)["rasterized_icons"] == rebuilt
+
+    # Another preset leaves an icon out: every card says so, and what learnt from that icon is trained again.
+    before = datasets(living)
+    living.configure(licence_preset="public-domain")
+    rebuilt, due = living.foretold()
+    assert due == ["Plants", "library"]
+    assert living.told["Plants"] == "1 withdrawn; the licence preset is another one"
+    assert "the licence preset is another one" in living.told["Animals"]
+    assert living.watch() == ["licence_preset"]
+    living.week()
+    assert {name for name, version in datasets(living).items() if before[name] != version} == rebuilt
+    assert trained(living) == due and week(living) == {}

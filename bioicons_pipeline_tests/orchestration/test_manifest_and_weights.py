@@ -2,13 +2,16 @@
 
 import json
 import shutil
+from dataclasses import replace
 
+import pandas as pd
 import pytest
 
-from bioicons_pipeline.orchestration.stages import manifest, weights
-from bioicons_pipeline.orchestration.stages.base import DATASET
+from bioicons_pipeline.orchestration.stages import manifest, sweep, weights
+from bioicons_pipeline.orchestration.stages.base import DATASET, MANIFEST
+from bioicons_pipeline.orchestration.stages.gone import WITHDRAWN
 from bioicons_pipeline.store import Store
-from bioicons_pipeline.training.base_models import resolve_base
+from bioicons_pipeline.training.base_models import REGISTRY, BaseModel, resolve_base
 from bioicons_pipeline.training.presets import preset
 
 
@@ -30,8 +33,6 @@ def test_links_follow_the_source_though_the_icons_are_the_same(place, tmp_path):
 
 def test_a_link_to_an_older_commit_of_the_same_source_stays(tmp_path):
     """Else each commit upstream would make every category anew."""
-    import pandas as pd
-
     store, page = Store(tmp_path), "https://github.com/o/r/blob/{}/static/icons/a.svg"
     newest = {"a.svg": page.format("b" * 40)}
     snapshot = store.commit({"snapshot.json": json.dumps({"permalinks": newest}).encode()})
@@ -60,3 +61,38 @@ def test_where_there_is_nothing_to_learn_from_a_record_says_so(tmp_path, train, 
         planned = weights.plan(store, "Sole", base, preset("cpu-nano"), base_argument="flux-nano", **folders)
         assert planned.request is None and planned.done.changed is changed
         assert planned.done.facts["status"] == "not trained" and planned.done.facts["reason"] == reason
+
+
+def test_a_gone_category_without_a_lora_of_this_base_gets_its_record(tmp_path):
+    """After a change of the base there is none: automation asked for it, and failed, every week."""
+    store = Store(tmp_path / "store")
+    listed = store.commit({"manifest.parquet": b""})
+    store.set_ref(MANIFEST, listed.id, partition="Sole", info={WITHDRAWN: "c0ffee"})
+    base, folders = resolve_base("flux-nano", tmp_path), {"work_dir": tmp_path, "cache_dir": tmp_path}
+    for changed in (True, False):
+        planned = weights.plan(store, "Sole", base, preset("cpu-nano"), base_argument="flux-nano", **folders)
+        assert planned.request is None and planned.done.facts["reason"] == "withdrawn upstream"
+        assert planned.done.changed is changed
+
+
+def test_a_training_is_asked_for_on_the_commit_of_the_base_that_was_looked_at(tmp_path):
+    """One to the hub before a rented host starts would end in an adapter of another base, refused."""
+    store = Store(tmp_path / "store")
+    facts = {
+        "icons": 14,
+        "splits": {"train": 12, "heldout": 2},
+        **dict.fromkeys(("commit", "source_url", "licence_preset", "licence_mix")),
+    }
+    dataset = store.commit({"dataset.json": json.dumps(facts).encode()})
+    store.set_ref(DATASET, dataset.id, partition="Sole", info={"icons": 14})
+    listed = store.commit({"manifest.parquet": manifest.to_parquet(pd.DataFrame({"icon_id": ["1"]}))})
+    store.set_ref(manifest.LIBRARY, listed.id, info={"categories": ["Sole"]})
+    row = REGISTRY["flux1-dev"]
+    base = BaseModel(row.name, str(row.hub_id), row.licence, "hub:x@sha256:1", revision="1" * 40)
+    asked = {"base_argument": row.name, "work_dir": tmp_path, "cache_dir": tmp_path}
+    planned = weights.plan(store, "Sole", base, preset("tiny"), **asked)
+    swept = sweep.plan(store, "Sole", base, preset("tiny"), sweep.Axes(), **asked)
+    for request in (planned.request, *swept.requests.values()):
+        assert request.base_revision == "1" * 40
+    again = weights.plan(store, "Sole", replace(base, revision="2" * 40), preset("tiny"), **asked)
+    assert again.key == planned.key

@@ -3,13 +3,16 @@
 import json
 import os
 import time
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
 from bioicons_pipeline.cli import app
+from bioicons_pipeline.library.curation import Curation
 from bioicons_pipeline.library.licences import policy_for
 from bioicons_pipeline.orchestration.durations import Measured
+from bioicons_pipeline.orchestration.stages.made_from import Icon, present_icons
 from bioicons_pipeline.orchestration.stages.outlook import Changes, changes_by_category
 from bioicons_pipeline.orchestration.stages.published import Publication, remember
 from bioicons_pipeline.store import Store
@@ -48,6 +51,12 @@ def test_times_come_from_what_was_measured_and_from_nothing_else():
     assert Measured(None, {}, {"Animals": 1.0, "": 1.0}).train("library") is None
 
 
+def icons(ids: dict[str, str], preset: str = "attribution", used: set[str] | None = None) -> dict[str, Icon]:
+    """path → icon, of a listing, by a preset; used: paths that the manifest includes, None: all."""
+    found = present_icons(ids, policy_for(preset), Curation(), {})
+    return {path: replace(icon, used=used is None or path in used) for path, icon in found.items()}
+
+
 def test_what_upstream_changed_by_category():
     before = {
         "cc-0/A/Ann/1.svg": "a", "cc-0/A/Ann/2.svg": "b", "cc-0/A/Ann/3.svg": "c", "cc-0/A/Ann/4.svg": "d",
@@ -57,13 +66,13 @@ def test_what_upstream_changed_by_category():
         "cc-0/A/Ann/1.svg": "a", "cc-0/A/Ann/2.svg": "redrawn", "cc-0/A/Ann/renamed.svg": "c",
         "None/A/Ann/4.svg": "d", "cc-0/A/Ann/5.svg": "new", "cc-0/B/Ann/1.svg": "e", "authors.json": "other",
     }  # fmt: skip
-    found = changes_by_category(before, now, policy_for("attribution"))
+    found = changes_by_category(icons(before), icons(now))
     assert found["A"] == Changes(
         added=1, removed=1, renamed=1, redrawn=1, withdrawn=1, icons=4, listed=5
     )  # fmt: skip
     assert found["A"].moved == 4 and not found["B"].any
     assert found["C"] == Changes() and found["D"] == Changes(removed=1, withdrawn=1)
-    left_out = changes_by_category(before, now, policy_for("attribution"), used={"cc-0/A/Ann/1.svg"})
+    left_out = changes_by_category(icons(before, used={"cc-0/A/Ann/1.svg"}), icons(now))
     assert left_out["D"] == Changes(removed=1) and left_out["A"].withdrawn == 0
 
 
@@ -75,8 +84,31 @@ def test_an_icon_that_moves_is_withdrawn_only_if_its_licence_changes():
         "cc-by-sa-4.0/A/Ann/1.svg": 1,
     }
     for path, withdrawn in moves.items():
-        found = changes_by_category({"cc-0/A/Ann/1.svg": "a"}, {path: "a"}, policy_for("attribution"))
+        found = changes_by_category(icons({"cc-0/A/Ann/1.svg": "a"}), icons({path: "a"}))
         assert found["A"].withdrawn == withdrawn, path
+
+
+def test_what_another_preset_leaves_out_is_withdrawn_and_what_it_lets_in_is_added():
+    listed = {"cc-0/A/Ann/1.svg": "a", "cc-by-4.0/A/Ann/2.svg": "b", "cc-by-4.0/B/Ann/3.svg": "c"}
+    wide, narrow = icons(listed), icons(listed, "public-domain")
+    assert changes_by_category(wide, narrow) == {
+        "A": Changes(removed=1, withdrawn=1, icons=1, listed=2),
+        "B": Changes(removed=1, withdrawn=1, icons=0, listed=1),
+    }
+    assert changes_by_category(narrow, wide)["A"] == Changes(added=1, icons=2, listed=2)
+
+
+def test_a_withdrawal_by_a_curator_holds_for_every_path_of_the_drawing():
+    listed = {"cc-0/A/Ann/1.svg": "a", "cc-0/B/Ann/copy.svg": "a", "cc-0/C/Ann/other.svg": "b"}
+    decision = {"icon": "cc-0/A/Ann/1.svg", "action": "withdraw", "reason": "not hers", "reviewer": "test"}
+    curation = Curation.model_validate({"decisions": [decision]})
+    now = present_icons(listed, policy_for("attribution"), curation, {})
+    found = changes_by_category(icons(listed), now)
+    once = Changes(edited=1, withdrawn=1, icons=1, listed=1)
+    assert found == {"A": once, "B": once, "C": Changes(icons=1, listed=1)}
+    assert changes_by_category({path: replace(icon, used=False) for path, icon in now.items()}, now) == {
+        category: Changes(icons=1, listed=1) for category in "ABC"
+    }
 
 
 def test_prune_frees_what_was_replaced_and_keeps_what_was_published(settings):

@@ -3,23 +3,37 @@
 import csv
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
+from math import inf
+from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
+import dagster as dg
 import pandas as pd
 import pytest
 from PIL import Image
 
+from bioicons_pipeline import cli_sweep
 from bioicons_pipeline.cli_sweep import numbers
 from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.orchestration.assets.lora_sweep import SweepRun, _sweep
+from bioicons_pipeline.orchestration.backends.base import Ended
+from bioicons_pipeline.orchestration.backends.local import LocalTraining
+from bioicons_pipeline.orchestration.resources import ArtifactStore, Base, TrainingBackend
 from bioicons_pipeline.orchestration.stages import sweep
 from bioicons_pipeline.orchestration.stages.base import DATASET, MANIFEST, Outcome
 from bioicons_pipeline.orchestration.stages.gates import BlockedError
 from bioicons_pipeline.orchestration.stages.gone import WITHDRAWN, WithdrawnError
 from bioicons_pipeline.orchestration.stages.manifest import LIBRARY, to_parquet
+from bioicons_pipeline.settings import Settings
 from bioicons_pipeline.store import Store
+from bioicons_pipeline.training import base_models
 from bioicons_pipeline.training.base_models import BaseLicence, BaseModel
+from bioicons_pipeline.training.errors import DivergedError
 from bioicons_pipeline.training.presets import preset
 
 BASE = BaseModel("a-base", "/a-base", BaseLicence("x", None, None, "n"), "sha256:0123456789")
@@ -184,6 +198,112 @@ def test_too_few_icons_is_one_sentence(swept, tmp_path):
     store.set_ref(DATASET, few.id, partition="Animals")
     with pytest.raises(BioiconsError, match="Animals has 3 icons, and a training needs 12"):
         plan()
+
+
+class Elsewhere(TrainingBackend):
+    """Another machine that trains; the loss of what it commits is that of the learning rate in `losses`, of
+    which infinity diverges, and 11 fails otherwise."""
+
+    losses: dict[str, float]
+
+    @property
+    def elsewhere(self) -> bool:
+        return True
+
+    def train(self, context, request, lease):
+        store, loss = Store(request.store_root), self.losses[f"{request.config.learning_rate:g}"]
+        if loss == inf:
+            raise DivergedError("The loss is not finite at step 3.")
+        if loss > 10:
+            raise BioiconsError("The disk is full.")
+        return committed(store, request, loss, "red"), {"seconds": 1.0}
+
+
+@pytest.fixture
+def run_sweep(swept, tmp_path, monkeypatch):
+    """Materialize the sweep of Animals on FLUX.1-dev, trained elsewhere; this machine has no token."""
+    found = ("a" * 40, "hub:x@sha256:1")
+    monkeypatch.setattr(base_models, "hub_content", lambda *a, **o: found)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "no token here"))
+    context = SimpleNamespace(log=logging.getLogger(), run=SimpleNamespace(run_id="a-run"))
+    artifacts = ArtifactStore(
+        root=str(tmp_path / "store"), cache_dir=str(tmp_path / "cache"), work_dir=str(tmp_path / "work")
+    )
+
+    def run(losses: dict[str, float]):
+        asked = SweepRun(learning_rates=[float(rate) for rate in losses], steps=[4])
+        return _sweep(context, "Animals", asked, artifacts, Base(name="flux1-dev"), Elsewhere(losses=losses))
+
+    return run
+
+
+def test_trainings_elsewhere_need_no_token_here(run_sweep):
+    assert run_sweep({"0.001": 0.5, "0.002": 0.4}).metadata["best"].startswith("lr0.002-steps4")
+
+
+def test_one_that_diverges_is_a_row_of_the_table(run_sweep, tmp_path, capsys, monkeypatch):
+    metadata = run_sweep({"0.005": inf, "0.001": 0.5, "0.002": 0.4}).metadata
+    assert metadata["best"].startswith("lr0.002") and metadata["failed"] == 1
+    assert "failed: The loss is not finite at step 3." in metadata["table"].value
+    settings = Settings(data_dir=tmp_path)
+    (ref,) = Store(settings.resolved_store_root).list_refs(sweep.SWEEP, "flux1-dev").values()
+    monkeypatch.setenv("HF_TOKEN", "of the person who asks")
+    cli_sweep._show(settings, "Animals", "flux1-dev", as_json=False)
+    shown = capsys.readouterr().out
+    cli_sweep._show(settings, "Animals", "flux1-dev", as_json=True)
+    rows = json.loads(capsys.readouterr().out)["trainings"]
+    assert [row["heldout_loss"] for row in rows] == [0.4, 0.5, None]
+    assert [row["failed"] for row in rows] == [None, None, "The loss is not finite at step 3."]
+    assert "failed: The loss is not finite at step 3." in shown and "None" not in shown
+    paths = [entry.path for entry in Store(settings.resolved_store_root).version(ref.version_id).files]
+    assert len({path.split("/")[1] for path in paths if path.startswith("runs/")}) == 2
+
+
+@pytest.mark.parametrize(
+    ("losses", "sentence"),
+    [
+        ({"0.001": 0.5, "0.005": 11}, "The disk is full"),
+        ({"0.001": inf, "0.005": inf}, "None of the 2 trainings finished; the first: The loss is not finite"),
+    ],
+)
+def test_a_run_fails_for_the_machine_or_where_nothing_is_left(run_sweep, tmp_path, losses, sentence):
+    with pytest.raises(dg.Failure) as failure:
+        run_sweep(losses)
+    assert sentence in failure.value.description
+    assert not Store(tmp_path / "store").list_refs(sweep.SWEEP, "flux1-dev")
+
+
+class Said(TrainingBackend):
+    """A trainer that ends with one message."""
+
+    message: dict
+
+    def run_entry(self, context, request):
+        return Ended([self.message])
+
+
+class Subprocess:
+    """The same as a process on this machine: what it leaves in its file is all that is heard of it."""
+
+    message: ClassVar[dict] = {}
+
+    def run(self, env, **_):
+        Path(env["BIOICONS_TRAINING_ERROR_FILE"]).write_text(json.dumps(self.message))
+        raise dg.DagsterPipesExecutionError("exit code 2")
+
+
+@pytest.mark.parametrize("diverged", [True, False])
+@pytest.mark.parametrize("here", [True, False])
+def test_every_backend_tells_the_two_apart(swept, monkeypatch, here, diverged):
+    _, _, made, _ = swept
+    message = {"error": "A sentence."} | ({"diverged": True} if diverged else {})
+    monkeypatch.setattr(Subprocess, "message", message)
+    monkeypatch.setattr(dg, "PipesSubprocessClient", Subprocess)
+    context = SimpleNamespace(log=logging.getLogger(), retry_number=0, run=SimpleNamespace(run_id="a-run"))
+    backend = LocalTraining() if here else Said(message=message)
+    with pytest.raises(BioiconsError, match=r"^A sentence\.$") as failure:
+        backend.train(context, next(iter(made.requests.values())), SimpleNamespace(claim=None))
+    assert isinstance(failure.value, DivergedError) == diverged
 
 
 @pytest.mark.slow

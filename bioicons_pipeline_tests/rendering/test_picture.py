@@ -1,9 +1,11 @@
 """Pictures: framed, on white, in sRGB without metadata, byte-identical; and what is reported of them."""
 
 import base64
+import gzip
 import hashlib
 import io
 import struct
+import urllib.parse
 
 import numpy as np
 import pytest
@@ -130,6 +132,22 @@ def test_reported_facts(drawn):
     assert 0.2 < raster["embedded_raster_share"] < 1
     assert drawn["mm"].report["natural_size"] == pytest.approx([75.59, 75.59], abs=0.01)
     assert drawn["mm"].report["content_fraction"] == pytest.approx(0.25, abs=0.02)
+
+
+def test_a_photograph_is_one_however_deep_it_is_embedded():
+    """An SVG around it, packed or not, does not make it a drawing; beside a drawing it has its share."""
+    noise = np.random.default_rng(0).integers(0, 255, (120, 120, 3), dtype=np.uint8)
+    photograph = image(uri("image/png", our_png.encode(noise)))
+    once = image(uri("image/svg+xml", photograph.encode()))
+    twice = image(uri("image/svg+xml", once.encode()))
+    packed = image(uri("image/svg+xml", gzip.compress(photograph.encode())))
+    quoted = image("data:image/svg+xml," + urllib.parse.quote(photograph))
+    for text in (photograph, once, twice, packed, quoted):
+        assert 0.98 < draw(text).report["embedded_raster_share"] <= 1
+    path = f'<path d="M0 0{" 1 2 3 4" * 10_000}"/>'
+    assert 0.3 < draw(svg(photograph + path)).report["embedded_raster_share"] < 0.5
+    beside = image(uri("image/svg+xml", svg(photograph + path).encode()))
+    assert 0.3 < draw(beside).report["embedded_raster_share"] < 0.5
 
 
 def test_text_is_drawn_with_stand_in_fonts(drawn):

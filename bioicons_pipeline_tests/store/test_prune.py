@@ -1,5 +1,6 @@
 """Pruning takes what nothing refers to and nothing else, beside writers, and killed at any moment."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -225,6 +226,55 @@ def test_killed_in_the_middle_it_leaves_a_whole_store(tmp_path, monkeypatch):
             break
         moment += 1
     assert moment == 8  # two versions and two blobs: each is renamed, then deleted
+
+
+def test_a_ref_is_never_turned_back(tmp_path, monkeypatch):
+    """Its old file was put aside by a prune that was killed; meanwhile somebody wrote a new one."""
+    store = Store(tmp_path)
+    first, second = store.commit({"a": b"1"}), store.commit({"a": b"2"})
+    store.set_ref("icon_dataset", first.id, partition="Animals")
+    key = next(iter(store._backend.keys("refs")))
+    target = tmp_path / key
+    aside = target.with_name(f"{EXPIRING}{target.name}")
+    for linked in (True, False):  # file systems without hard links too
+        if not linked:
+            monkeypatch.setattr(os, "link", _no_links)
+        store.set_ref("icon_dataset", first.id, partition="Animals")
+        target.rename(aside)
+        store.sweep()
+        assert store.get_ref("icon_dataset", partition="Animals").version_id == first.id
+        target.rename(aside)
+        store.set_ref("icon_dataset", second.id, partition="Animals")
+        store.sweep()
+        assert store.get_ref("icon_dataset", partition="Animals").version_id == second.id
+        assert not aside.exists()
+
+
+def test_what_is_used_in_the_last_moment_is_not_put_over_a_newer_ref(tmp_path, monkeypatch):
+    """A writer comes between a prune's putting aside and its second look, which finds the old file in use."""
+    store = Store(tmp_path)
+    first, second = store.commit({"a": b"1"}), store.commit({"a": b"2"})
+    store.set_ref("icon_dataset", first.id, partition="Animals")
+    key = next(iter(store._backend.keys("refs")))
+    before = time.time() - DAYS
+    os.utime(tmp_path / key, (before - 1, before - 1))
+    rename = Path.rename
+
+    def beside(self, target):
+        os.utime(self)
+        moved = rename(self, target)
+        if Path(target).name.startswith(EXPIRING):
+            store.set_ref("icon_dataset", second.id, partition="Animals")
+        return moved
+
+    monkeypatch.setattr(Path, "rename", beside)
+    assert not store._backend.expire(key, before)
+    assert store.get_ref("icon_dataset", partition="Animals").version_id == second.id
+    assert not list(tmp_path.rglob(f"{EXPIRING}*"))
+
+
+def _no_links(*_arguments, **_options):
+    raise OSError(errno.EOPNOTSUPP, "Operation not supported")
 
 
 def _die_at(moment: int) -> None:

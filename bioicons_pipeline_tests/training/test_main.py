@@ -14,6 +14,7 @@ import pytest
 
 from bioicons_pipeline.store import Store
 from bioicons_pipeline.training import __main__ as entry
+from bioicons_pipeline.training.errors import NonFiniteError
 
 COMMAND = [sys.executable, "-m", "bioicons_pipeline.training"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -70,7 +71,21 @@ def test_bad_requests_are_one_sentence_and_exit_code_2(text, message, tmp_path, 
 def test_the_sentence_is_left_where_a_launcher_asks_for_it(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("BIOICONS_TRAINING_ERROR_FILE", str(tmp_path / "error.txt"))
     assert entry.main([]) == 2
-    assert f"error: {(tmp_path / 'error.txt').read_text()}\n" == capsys.readouterr().err
+    told = json.loads((tmp_path / "error.txt").read_text())
+    assert f"error: {told['error']}\n" == capsys.readouterr().err and set(told) == {"error"}
+
+
+def test_numbers_that_run_away_are_told_apart(tmp_path, monkeypatch, make_request, capsys):
+    def diverge(*_):
+        raise NonFiniteError("loss", 7, ["an-icon"], [0.5])
+
+    monkeypatch.setenv("BIOICONS_TRAINING_ERROR_FILE", str(tmp_path / "error.txt"))
+    monkeypatch.setattr(entry, "_train", diverge)
+    monkeypatch.setattr(entry, "check_base", lambda base: None)
+    (tmp_path / "request.json").write_text(make_request().model_dump_json())
+    assert entry.main(["--request", str(tmp_path / "request.json")]) == 2
+    told = json.loads((tmp_path / "error.txt").read_text())
+    assert told["diverged"] is True and "not finite at step 7" in told["error"]
 
 
 def test_a_missing_base_fails_before_torch_is_imported(make_request, tmp_path):

@@ -171,6 +171,29 @@ def test_a_finished_run_is_not_trained_again(uninterrupted, monkeypatch):
     assert again.version_id == outcome.version_id and again.resumed_from == 10
 
 
+def test_a_forced_training_trains_a_finished_run_anew(make_request, monkeypatch):
+    """Its checkpoints made it export the same bytes, and an adapter that was refused stayed refused."""
+    request = make_request()
+    first = run.train(request, quiet=True)
+    folder = run_dir(request)
+    (folder / "validation").mkdir(exist_ok=True)
+    (folder / "validation" / "stale.png").write_bytes(b"of the run before")
+    seen, original = [], run.Trainer.train_step
+    monkeypatch.setattr(run.Trainer, "train_step", lambda *a: seen.append(1) or original(*a))
+    again = run.train(request.model_copy(update={"force": True}), quiet=True)
+    assert again.resumed_from is None and len(seen) == 10
+    assert again.version_id == first.version_id  # on a CPU the same request gives the same bits
+    assert not (folder / "validation" / "stale.png").exists()
+    assert run.train(request, quiet=True).resumed_from == 10
+
+
+def test_a_forced_training_that_was_killed_goes_on(make_request):
+    request = make_request().model_copy(update={"force": True})
+    run.train(request, quiet=True)
+    killed_run(request, at_step(7))
+    assert run.train(request, quiet=True).resumed_from == 6
+
+
 def test_newest_and_best_are_kept(make_request):
     request = make_request(keep_checkpoints=1, checkpoint_every=1, eval_every=2)
     run.train(request, quiet=True)
@@ -222,6 +245,33 @@ def test_fields_that_change_nothing_may_change(uninterrupted, make_request):
 def test_resume_from_a_folder_that_is_no_checkpoint(make_request, tmp_path):
     with pytest.raises(TrainingError, match="no checkpoint in"):
         run.train(make_request().model_copy(update={"resume_from": str(tmp_path)}), quiet=True)
+
+
+@pytest.fixture(scope="module")
+def best_before_the_end(make_request):
+    """(request, outcome, its checkpoints) of a run that learns too fast, so that its best step is 5 of 10."""
+    request = make_request(work="fast", learning_rate=0.5, schedule="constant", max_grad_norm=0)
+    outcome = run.train(request, quiet=True)
+    assert outcome.exported_step == 5
+    return request, outcome, run_dir(request) / "checkpoints"
+
+
+@pytest.mark.parametrize("step", [5, 8, 10])
+def test_going_on_elsewhere_takes_the_best_checkpoint_along(step, best_before_the_end, tmp_path):
+    """Else the run crashed after its last step, when the best was to be exported."""
+    request, outcome, root = best_before_the_end
+    path = checkpoints.checkpoint_of(root, step)
+    moved = request.model_copy(update={"resume_from": str(path), "work_dir": str(tmp_path)})
+    assert run.train(moved, quiet=True).version_id == outcome.version_id
+
+
+def test_going_on_without_the_best_checkpoint_is_refused_at_once(best_before_the_end, tmp_path, monkeypatch):
+    request, _, root = best_before_the_end
+    shutil.copytree(checkpoints.checkpoint_of(root, 8), tmp_path / "step-00000008")
+    monkeypatch.setattr(run, "prepare", lambda *a: pytest.fail("began"))
+    moved = {"resume_from": str(tmp_path / "step-00000008"), "work_dir": str(tmp_path / "work")}
+    with pytest.raises(TrainingError, match=r"step 5 was the best so far, and .*step-00000005 is not there"):
+        run.train(request.model_copy(update=moved), quiet=True)
 
 
 def test_the_same_run_twice_at_once_is_refused(uninterrupted, monkeypatch):

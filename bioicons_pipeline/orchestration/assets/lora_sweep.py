@@ -3,6 +3,9 @@
 No other asset depends on it, and no job but its own runs it: it is for choosing settings.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 from pydantic import Field
 
@@ -27,6 +30,30 @@ class SweepRun(dg.Config):
     overrides: str = Field(default="{}", description="Further fields of TrainingConfig, as JSON.")
 
 
+def _train_all(
+    context: dg.AssetExecutionContext,
+    store: Any,
+    requests: Mapping[str, Any],
+    backend: TrainingBackend,
+    lease: Any,
+) -> list[dict[str, Any]]:
+    """A row a training. One that diverges is a finding of the sweep; any other failure is the run's own."""
+    from bioicons_pipeline.orchestration.stages import sweep
+    from bioicons_pipeline.training.errors import DivergedError
+
+    rows = []
+    for number, (name, request) in enumerate(requests.items()):
+        context.log.info(f"trainings {number}/{len(requests)}: {name}")
+        try:
+            version_id, summary = backend.train(context, request, lease)
+        except DivergedError as error:
+            context.log.warning(f"{name} failed: {error}")
+            rows.append(sweep.failed_row(name, request, str(error)))
+        else:
+            rows.append(sweep.row_of(store, name, request, version_id, summary["seconds"]))
+    return rows
+
+
 def _sweep(
     context: dg.AssetExecutionContext,
     category: str | None,
@@ -39,7 +66,7 @@ def _sweep(
 
     store = artifacts.open()
     with user_errors():
-        model = base.resolve(artifacts.bases)
+        model = base.resolve(artifacts.bases, elsewhere=backend.elsewhere)
         chosen = config.model_dump(include={"preset", "seed", "overrides"})
         plan = sweep.plan(
             store,
@@ -53,12 +80,8 @@ def _sweep(
         )
         outcome = plan.done
         if outcome is None:
-            rows = []
             with weights.lease(store, sweep.SWEEP, category, model, holder(context)) as lease:
-                for number, (name, request) in enumerate(plan.requests.items()):
-                    context.log.info(f"trainings {number}/{len(plan.requests)}: {name}")
-                    version_id, summary = backend.train(context, request, lease)
-                    rows.append(sweep.row_of(store, name, request, version_id, summary["seconds"]))
+                rows = _train_all(context, store, plan.requests, backend, lease)
                 outcome = sweep.finish(store, category, model, plan, rows, lease.check)
                 for request in plan.requests.values():
                     backend.forget(request)
@@ -69,6 +92,7 @@ def _sweep(
             "base": model.name,
             **where(store, outcome, origin.of_dataset(store, category)),
             "best": outcome.facts["best"],
+            "failed": outcome.facts.get("failed", 0),
             "table": dg.MetadataValue.md(sweep.markdown(files[sweep.TABLE])),
             "grid": picture(files[sweep.PICTURE], "sweep"),
         },

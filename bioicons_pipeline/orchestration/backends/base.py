@@ -5,13 +5,14 @@ was a success. That is decided here, from the store: a training has succeeded wh
 that version is whole. Silence, an exit code nobody saw, a task that "completed": none of them counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.training.errors import DivergedError
 from bioicons_pipeline.training.files import CHECKPOINTS_ASSET
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class TrainingBackend(dg.ConfigurableResource):
         """Train as asked, under `lease`; returns the committed version's id and the trainer's summary.
 
         Raises:
-            BioiconsError: the trainer said what was wrong, or ended without a version that is whole.
+            DivergedError: the trainer said that its numbers ran away.
+            BioiconsError: it said what else was wrong, or ended without a version that is whole.
             TrainingDiedError: its process was killed, or failed without a word.
             dagster.RetryRequested: the host was lost, and a retry goes on from the last checkpoint.
         """
@@ -83,7 +85,8 @@ class TrainingBackend(dg.ConfigurableResource):
                 max_retries=self.retries, seconds_to_wait=self.retry_pause_seconds
             ) from BioiconsError(sentence)
         if found is None:
-            raise BioiconsError(_last_error(ended.messages) or self._sentence(asked, ended))
+            said = _last(ended.messages, "error")
+            raise told_error(said) if said else BioiconsError(self._sentence(asked, ended))
         version_id, summary = str(found["version_id"]), dict(found.get("summary") or {})
         _verify(asked, version_id)
         return version_id, summary
@@ -125,9 +128,10 @@ def _last(messages: Sequence[Any], key: str) -> dict[str, Any] | None:
     return next((one for one in reversed(messages) if isinstance(one, dict) and one.get(key)), None)
 
 
-def _last_error(messages: Sequence[Any]) -> str | None:
-    found = _last(messages, "error")
-    return str(found["error"]) if found else None
+def told_error(message: Mapping[str, Any]) -> BioiconsError:
+    """The error that a trainer's message `{"error": …}` is about."""
+    kind = DivergedError if message.get("diverged") else BioiconsError
+    return kind(str(message["error"]))
 
 
 def _verify(request: "TrainingRequest", version_id: str) -> None:

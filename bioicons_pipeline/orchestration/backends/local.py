@@ -1,13 +1,19 @@
 """Training on this machine: a subprocess under `accelerate launch`, with the disk in common."""
 
+import json
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from bioicons_pipeline.errors import BioiconsError
-from bioicons_pipeline.orchestration.backends.base import ENTRY, Ended, TrainingBackend, TrainingDiedError
+from bioicons_pipeline.orchestration.backends.base import (
+    ENTRY,
+    Ended,
+    TrainingBackend,
+    TrainingDiedError,
+    told_error,
+)
 from bioicons_pipeline.processes import command
 
 if TYPE_CHECKING:
@@ -44,7 +50,7 @@ class LocalTraining(TrainingBackend):
             raise
         except Exception as error:
             if error_file.is_file():
-                raise BioiconsError(error_file.read_text(encoding="utf-8").strip()) from error
+                raise told_error(json.loads(error_file.read_text(encoding="utf-8"))) from error
             raise TrainingDiedError(
                 f"The training of {request.partition} was killed, or failed unexpectedly: see the step's log."
             ) from error

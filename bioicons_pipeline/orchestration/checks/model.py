@@ -18,7 +18,7 @@ def fixed_noise_loss_fell(artifacts: ArtifactStore, base: Base) -> dg.AssetCheck
     from bioicons_pipeline.orchestration.stages import weights
 
     store = artifacts.open()
-    name = weights.ref_name(base.resolve(artifacts.bases))
+    name = base.stored_as(artifacts.bases)
     facts = weights.current_facts(store, None, name)
     losses = facts.get("fixed_noise_loss") or {}
     before, after = losses.get("before"), losses.get("after")
@@ -47,7 +47,7 @@ def the_library_weights_are_sound(artifacts: ArtifactStore, base: Base) -> dg.As
 def _weights(artifacts: ArtifactStore, base: Base, categories: list) -> dg.AssetCheckResult:
     from bioicons_pipeline.orchestration.stages import weights
 
-    store, name = artifacts.open(), weights.ref_name(base.resolve(artifacts.bases))
+    store, name = artifacts.open(), base.stored_as(artifacts.bases)
     return verdict(
         [fault for category in categories for fault in weights.current_faults(store, category, name)],
         "faults of the weights",
@@ -56,9 +56,9 @@ def _weights(artifacts: ArtifactStore, base: Base, categories: list) -> dg.Asset
 
 def _quality(artifacts: ArtifactStore, base: Base, category: str | None, figure: str) -> dg.AssetCheckResult:
     """What the report says of one figure; `stages.evaluation.quality` says when it fails, and how badly."""
-    from bioicons_pipeline.orchestration.stages import evaluation, weights
+    from bioicons_pipeline.orchestration.stages import evaluation
 
-    name = weights.ref_name(base.resolve(artifacts.bases))
+    name = base.stored_as(artifacts.bases)
     found = evaluation.quality(artifacts.open(), category, name, figure)
     return dg.AssetCheckResult(
         passed=found.passed,

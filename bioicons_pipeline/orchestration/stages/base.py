@@ -85,7 +85,7 @@ def unchanged(
     return ref if store.intact(ref.version_id) else None
 
 
-ANEW = ("input_key", "plan_version")
+ANEW = ("input_key", "plan_version", "made_by")
 """What info says of the latest run, even where that run made the same again."""
 
 

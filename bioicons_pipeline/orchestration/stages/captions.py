@@ -37,13 +37,18 @@ BLOCKING = ("empty",)
 """Kinds of findings that stop a category; the others are for a person to look at."""
 
 
+def key_of(manifest_version: str, images_version: str) -> str:
+    """The key of what captions are made from, the tables and the grammar among it."""
+    return input_key(
+        code=CODE_VERSION, manifest=manifest_version, images=images_version, grammar=GRAMMAR_VERSION
+    )
+
+
 def caption(store: Store, category: str) -> Outcome:
     """Caption the included icons of `category`; facts: captioned, distinct."""
     manifest = require_ref(store, MANIFEST, category)
     images = store.version(require_ref(store, IMAGES, category).version_id)
-    key = input_key(
-        code=CODE_VERSION, manifest=manifest.version_id, images=images.id, grammar=GRAMMAR_VERSION
-    )
+    key = key_of(manifest.version_id, images.id)
     if done := unchanged(store, CAPTIONS, key, partition=category):
         return Outcome(done.version_id, False, done.info or {})
     frame = read_manifest(store, category)

@@ -8,7 +8,7 @@ same blobs, under a card of its own.
 import csv
 import io
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,6 +128,13 @@ def _kept(before: Ref | None, info: DatasetInfo, write: Callable[[DatasetInfo], 
     return write(info)
 
 
+def key_of(refs: Mapping[str, Ref], preset: str) -> str:
+    """The key of what a category's dataset is made from; refs: of `MANIFEST`, `IMAGES` and `CAPTIONS`."""
+    return input_key(
+        code=CODE_VERSION, preset=preset, **{asset: ref.version_id for asset, ref in refs.items()}
+    )
+
+
 def build(store: Store, category: str, preset: str, *, progress: Progress | None = None) -> Outcome:
     """Build the dataset of `category`; facts are those of `dataset.json`.
 
@@ -136,9 +143,7 @@ def build(store: Store, category: str, preset: str, *, progress: Progress | None
         DatasetRefusedError: see there.
     """
     refs = {asset: require_ref(store, asset, category) for asset in (MANIFEST, IMAGES, CAPTIONS)}
-    key = input_key(
-        code=CODE_VERSION, preset=preset, **{asset: ref.version_id for asset, ref in refs.items()}
-    )
+    key = key_of(refs, preset)
     if done := unchanged(store, DATASET, key, partition=category):
         return Outcome(done.version_id, False, done.info or {})
     rows, frame = rows_of(store, category)

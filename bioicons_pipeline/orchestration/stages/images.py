@@ -30,6 +30,11 @@ from bioicons_pipeline.store import Store
 CODE_VERSION = CODE_VERSIONS[IMAGES]
 
 
+def key_of(manifest_version: str, size: int) -> str:
+    """The key of what pictures of `size` px are made from."""
+    return input_key(code=CODE_VERSION, manifest=manifest_version, settings=RenderSettings(size=size).key())
+
+
 def rasterize(
     store: Store,
     category: str,
@@ -42,7 +47,7 @@ def rasterize(
     """Render the included icons of `category` at `size` px; facts: rendered, refused."""
     manifest = require_ref(store, MANIFEST, category)
     settings = RenderSettings(size=size)
-    key = input_key(code=CODE_VERSION, manifest=manifest.version_id, settings=settings.key())
+    key = key_of(manifest.version_id, size)
     if done := unchanged(store, IMAGES, key, partition=category):
         return Outcome(done.version_id, False, done.info or {})
     frame = read_manifest(store, category)

@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -41,6 +42,8 @@ from bioicons_pipeline.store import Store, StoreError, Version
 
 CODE_VERSION = CODE_VERSIONS[MANIFEST]
 LIBRARY = "library_manifest"
+MADE_BY = "made_by"
+"""Key in the info of the library's manifest: what the code said of itself when it was made, see `made_by`."""
 
 
 def to_parquet(frame: pd.DataFrame) -> bytes:
@@ -74,6 +77,16 @@ def probe_icons(
     }
 
 
+def made_by() -> dict[str, Any]:
+    """What of the code the manifest depends on: its own version, the rules, how probes are drawn. Kept beside
+    the input key, of which nobody can tell what in it is another."""
+    return {
+        "code": CODE_VERSION,
+        "probe": PROBE.key(),
+        "rules": CurationRules().model_dump(mode="json"),
+    }
+
+
 def library_manifest(
     store: Store,
     *,
@@ -86,14 +99,12 @@ def library_manifest(
     """The manifest of every icon of the current snapshot, and the key of its inputs."""
     policy = policy_for(licence_preset)
     curation = load_curation(Path(curation_file) if curation_file else None)
-    rules = CurationRules()
+    rules, code = CurationRules(), made_by()
     snapshot = store.version(require_ref(store, SNAPSHOT, None).version_id)
     key = input_key(
-        code=CODE_VERSION,
+        **code,
         snapshot=snapshot.id,
-        probe=PROBE.key(),
         preset=licence_preset,
-        rules=rules.model_dump(mode="json"),
         curation=curation.model_dump(mode="json"),
     )
     if done := unchanged(store, LIBRARY, key):
@@ -122,6 +133,7 @@ def library_manifest(
     validate_manifest(frame, policy)  # the gate: nothing outside the preset is ever committed
     info = {
         "input_key": key,
+        MADE_BY: code,
         "categories": sorted({str(name) for name in frame["category"]}),
         "notes": [str(note) for note in frame.attrs.get("notes", ())],
         "pairs_compared": {"now": pairs.measured, "all": pairs.possible},

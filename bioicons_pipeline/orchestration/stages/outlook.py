@@ -1,56 +1,71 @@
 """What a run would do now, told before it does: which categories would be rebuilt, which LoRAs trained.
 
-Compares upstream's listing, whose files are not fetched, with the snapshot in the store, and the datasets
-with those that the LoRAs were trained on. It cannot know what only the manifest finds out (duplicates,
-licences of copies, families across categories), so what it says of icons is an estimate.
+Compares upstream's listing, whose files are not fetched, with the icons that the manifests in the store were
+made from (`made_from`), and the datasets with those that the LoRAs were trained on. It cannot know what only
+the manifest finds out (duplicates, licences of copies, families across categories), so what it says of icons
+is an estimate.
 
 Does not belong here: how long things take (`orchestration/durations.py`), words on a terminal.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bioicons_pipeline.library.curation import load_curation
 from bioicons_pipeline.library.drift import Thresholds
-from bioicons_pipeline.library.licences import LicencePolicy, licence_of_folder, policy_for
-from bioicons_pipeline.library.observe import Listing, blob_id, listing
+from bioicons_pipeline.library.licences import policy_for
+from bioicons_pipeline.library.observe import listing
 from bioicons_pipeline.library.records import path_facts
-from bioicons_pipeline.library.source import SourceError
-from bioicons_pipeline.orchestration.stages.base import DATASET, SNAPSHOT, WEIGHTS, MissingInputError
+from bioicons_pipeline.orchestration.stages.base import DATASET, WEIGHTS
 from bioicons_pipeline.orchestration.stages.gone import gone_categories
-from bioicons_pipeline.orchestration.stages.manifest import whole_manifest
+from bioicons_pipeline.orchestration.stages.made_from import (
+    RENDER_SIZE,
+    Icon,
+    Inputs,
+    built_icons,
+    causes,
+    present_icons,
+)
 from bioicons_pipeline.orchestration.stages.snapshot import location_of
 from bioicons_pipeline.orchestration.stages.training_plan import PlannedBase, consider, is_pending
 from bioicons_pipeline.orchestration.stages.weights import MINIMUM_ICONS
-from bioicons_pipeline.store import Store, Version
+from bioicons_pipeline.store import Store
 
 WITHDRAWN = "withdrawn upstream"
 
 
 @dataclass(frozen=True)
 class Changes:
-    """Icons of a category that upstream added, removed, renamed, and drew anew; `withdrawn`: that were in
-    use, and are deleted or under another licence now; `icons` that it has now under licences that may be
-    used, of `listed`."""
+    """Icons of a category that were added, removed, renamed, drawn anew by upstream, or that another licence
+    preset lets in or leaves out; `edited`: that a curator decided about anew. `withdrawn`: that were in use,
+    and are deleted, not to be used or under another licence now; `icons` that it has now under licences that
+    may be used, of `listed`."""
 
     added: int = 0
     removed: int = 0
     renamed: int = 0
     redrawn: int = 0
+    edited: int = 0
     withdrawn: int = 0
     icons: int = 0
     listed: int = 0
 
     @property
     def any(self) -> bool:
-        """Whether the category would be rebuilt."""
+        """Whether the category would be rebuilt for its icons."""
         return self.moved > 0
 
     @property
     def moved(self) -> int:
         """Icons that differ; one that was renamed counts once."""
-        return self.added + self.removed + self.renamed + self.redrawn
+        return self.added + self.removed + self.renamed + self.redrawn + self.edited
+
+    def __str__(self) -> str:
+        named = {name: getattr(self, name) for name in ("added", "removed", "renamed", "redrawn")}
+        said = [f"{count} {name}" for name, count in named.items() if count]
+        return ", ".join([*said, *([f"{self.edited} edited in the curation file"] if self.edited else [])])
 
 
 @dataclass(frozen=True)
@@ -65,142 +80,123 @@ class Prospect:
 
 
 def prospects(
-    store: Store,
-    source: str,
-    ref: str | None,
-    cache_dir: Path,
-    preset: str,
-    base: PlannedBase,
-    thresholds: Thresholds,
+    store: Store, inputs: Inputs, cache_dir: Path, base: PlannedBase, thresholds: Thresholds
 ) -> list[Prospect]:
     """What would happen to each category, by name, then to the library.
 
     Raises:
         SourceError: upstream cannot be read.
+        CurationError: the curation file cannot be read.
     """
-    location = location_of(source)
-    now = listing(location, ref, cache_dir / "git")
-    policy = policy_for(preset)
-    changes = changes_by_category(_known(store, location, now, cache_dir), now.ids, policy, _used(store))
-    gone = gone_categories(store)
+    location = location_of(inputs.source)
+    now = listing(location, inputs.ref, cache_dir / "git")
+    curation = load_curation(Path(inputs.curation) if inputs.curation else None)
+    before = built_icons(store, location, now, cache_dir)
+    present = present_icons(now.ids, policy_for(inputs.preset), curation, before)
+    changes = changes_by_category(before, present)
+    why, gone = causes(store, inputs), gone_categories(store)
     found = []
-    for category in sorted(changes):
-        if category in gone and not changes[category].any:
-            found.append(Prospect(category, changes[category], False, False, WITHDRAWN))
+    for category in sorted({*changes, *why, *gone}):
+        mine = changes.get(category, Changes())
+        if category in gone and not mine.any:
+            found.append(Prospect(category, mine, False, False, WITHDRAWN))
         else:
-            found.append(_prospect(store, category, changes[category], base, thresholds))
+            found.append(_prospect(store, category, mine, why.get(category, []), base, thresholds))
     total = Counter[str]()
     for one in changes.values():
         total.update(vars(one))
-    library = _prospect(store, None, Changes(**total), base, thresholds)
-    return [*found, library]
+    rebuilt = [one.category for one in found if one.rebuild]
+    together = [reason for category in rebuilt for reason in why.get(str(category), [])]
+    together = list(dict.fromkeys(together or (["a category is built again"] if rebuilt else [])))
+    return [*found, _prospect(store, None, Changes(**total), together, base, thresholds)]
 
 
-def changes_by_category(
-    before: Mapping[str, str], now: Mapping[str, str], policy: LicencePolicy, used: Set[str] | None = None
-) -> dict[str, Changes]:
-    """What changed from one listing (path → id of the content) to another, for every category of either.
-
-    used: paths that the manifest includes; what was left out cannot be withdrawn. None: all of them.
-    """
+def changes_by_category(before: Mapping[str, Icon], now: Mapping[str, Icon]) -> dict[str, Changes]:
+    """What changed from one listing (path → icon) to another, for every category of either."""
     counts: dict[str, Counter[str]] = {}
-    allowed = {path for path in {*before, *now} if _may_be_used(path, policy)}
-    published = {(now[path], path_facts(path).licence_folder) for path in allowed & now.keys()}
+    published = {
+        (icon.content, path_facts(path).licence_folder) for path, icon in now.items() if icon.allowed
+    }
     for path in {*before, *now}:
-        if not path.lower().endswith(".svg"):
+        old, new = before.get(path), now.get(path)
+        if new is not None:
+            count = counts.setdefault(new.category, Counter())
+            count.update(listed=1, icons=int(new.allowed))
+        if old is not None and new is not None and old.category == new.category:
+            _compare(old, new, counts[new.category])
             continue
-        count = counts.setdefault(path_facts(path).category, Counter())
-        count["listed"] += path in now
-        if path not in allowed:
-            continue
-        count["icons"] += path in now
-        if path not in before:
-            count["added"] += 1
-        elif path not in now:
-            count["removed"] += 1
-            there = (before[path], path_facts(path).licence_folder) in published
-            count["withdrawn"] += not there and (used is None or path in used)
-        elif before[path] != now[path]:
-            count["redrawn"] += 1
+        if new is not None and new.allowed:
+            counts[new.category]["added"] += 1
+        if old is not None:
+            count = counts.setdefault(old.category, Counter())
+            if old.allowed:
+                there = (old.content, path_facts(path).licence_folder) in published
+                count.update(removed=1, withdrawn=int(old.used and not there))
     for category, count in counts.items():
-        same = _renamed(category, before, now, allowed)
+        same = _renamed(category, before, now)
         count.update(added=-same, removed=-same, renamed=same)
     return {category: Changes(**count) for category, count in counts.items()}
 
 
-def _renamed(category: str, before: Mapping[str, str], now: Mapping[str, str], allowed: set[str]) -> int:
+def _compare(old: Icon, new: Icon, count: Counter[str]) -> None:
+    """Count what became of an icon that is where it was."""
+    withdrawn = old.used and (new.withdrawn or not new.allowed)
+    count["withdrawn"] += withdrawn
+    if old.allowed != new.allowed:
+        count["added" if new.allowed else "removed"] += 1
+    elif new.allowed and old.content != new.content:
+        count["redrawn"] += 1
+    elif withdrawn or old.decided != new.decided:
+        count["edited"] += 1
+
+
+def _renamed(category: str, before: Mapping[str, Icon], now: Mapping[str, Icon]) -> int:
     """Files of a category with another path and the same content."""
-    mine = {path for path in allowed if path_facts(path).category == category}
-    lost = Counter(before[path] for path in mine & before.keys() - now.keys())
-    return (lost & Counter(now[path] for path in mine & now.keys() - before.keys())).total()
 
+    def only_in(these: Mapping[str, Icon], those: Mapping[str, Icon]) -> Counter[str]:
+        mine = {path for path, icon in these.items() if icon.allowed and icon.category == category}
+        return Counter(these[path].content for path in mine - those.keys())
 
-def _may_be_used(path: str, policy: LicencePolicy) -> bool:
-    licence = licence_of_folder(path_facts(path).licence_folder)
-    return licence is not None and policy.allows(licence.spdx)
-
-
-def _used(store: Store) -> Set[str] | None:
-    """Paths of the icons that the manifest includes; None where there is no manifest yet."""
-    try:
-        frame = whole_manifest(store)
-    except MissingInputError:
-        return None
-    return set(frame.loc[frame["included"].astype(bool), "source_path"].astype(str))
-
-
-def _known(store: Store, location: str, now: Listing, cache_dir: Path) -> Mapping[str, str]:
-    """path → id of the snapshot in the store, in the kind of ids that `now` has; empty without a snapshot."""
-    ref = store.get_ref(SNAPSHOT)
-    if ref is None:
-        return {}
-    version = store.version(ref.version_id)
-    if now.hashed:
-        return dict(_files(version))
-    commit = str((ref.info or {}).get("commit"))
-    if commit == now.commit:
-        return now.ids
-    try:
-        return listing(location, commit, cache_dir / "git").ids
-    except SourceError:  # another source, or history that upstream has rewritten: ask the bytes
-        return {path: blob_id(store.read_blob(sha256)) for path, sha256 in _files(version)}
-
-
-def _files(version: Version) -> list[tuple[str, str]]:
-    return [
-        (entry.path.removeprefix("icons/"), entry.sha256)
-        for entry in version.files
-        if entry.path.startswith("icons/")
-    ]
+    return (only_in(before, now) & only_in(now, before)).total()
 
 
 def _prospect(
-    store: Store, category: str | None, changes: Changes, base: PlannedBase, thresholds: Thresholds
+    store: Store,
+    category: str | None,
+    changes: Changes,
+    why: Sequence[str],
+    base: PlannedBase,
+    thresholds: Thresholds,
 ) -> Prospect:
-    what = {name: getattr(changes, name) for name in ("added", "removed", "renamed", "redrawn")}
-    upstream = ", ".join(f"{count} {name}" for name, count in what.items() if count)
+    """why: causes to build it again besides what became of its icons."""
+    rebuild = changes.any or bool(why)
+
+    def told(train: bool, *reasons: str) -> Prospect:
+        said = "; ".join(dict.fromkeys(reason for reason in (*reasons, *why) if reason))
+        return Prospect(category, changes, rebuild, train, said)
+
+    if changes.listed == 0:  # what was built of it stays as it is
+        return Prospect(category, changes, False, False, WITHDRAWN)
     if changes.icons == 0:
-        reason = "no icon that may be used" if changes.listed else WITHDRAWN
-        return Prospect(category, changes, False, False, reason)
+        return told(False, "no icon that may be used", str(changes))
     built = store.get_ref(DATASET, partition=category) is not None
+    rebuild = rebuild or not built
     if category is not None and changes.icons < MINIMUM_ICONS:
-        reason = f"too few icons: {changes.icons} < {MINIMUM_ICONS}"
-        return Prospect(category, changes, changes.any or not built, False, reason)
+        return told(False, f"too few icons: {changes.icons} < {MINIMUM_ICONS}", str(changes))
     if not built:
-        return Prospect(category, changes, True, True, "never built")
+        return told(True, "never built")
     decision = consider(store, category, base, thresholds)
     drifted = decision.drift.icons if decision.drift else 0
     if changes.withdrawn:
-        return Prospect(category, changes, True, True, f"{changes.withdrawn} withdrawn")
+        return told(True, f"{changes.withdrawn} withdrawn", str(changes) if changes.edited else "")
     if decision.ask:
-        return Prospect(category, changes, changes.any, True, decision.reason)
+        return told(True, decision.reason)
     if is_pending(store, category, base.stored_as):
-        reason = "the training that was asked for is still to be done"
-        return Prospect(category, changes, changes.any, True, reason)
+        return told(True, "the training that was asked for is still to be done")
     weights = store.get_ref(WEIGHTS, partition=category, base=base.stored_as)
     few = (weights.info or {}).get("status") == "not trained" if weights else False
     of = decision.drift.of if decision.drift else decision.icons
-    train = few or thresholds.reached(drifted + changes.moved, of)
+    # pictures of another size are other pictures, all of them; how many captions differ is known only after
+    train = few or RENDER_SIZE in why or thresholds.reached(drifted + changes.moved, of)
     before = f"{drifted} since the last training" if drifted else ""
-    reason = "; ".join(part for part in (upstream, before) if part) or decision.reason
-    return Prospect(category, changes, changes.any, train and changes.any, reason)
+    return told(train and rebuild, *([str(changes), before] if rebuild or before else [decision.reason]))

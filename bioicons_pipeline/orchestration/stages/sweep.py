@@ -1,9 +1,10 @@
 """lora_sweep: one training for every combination of learning rate, steps and rank, and one table of them all.
 
 Version tree: `sweep.csv` and `sweep.json` (a row a training: settings, held-out loss, time), `grid.png` (the
-same prompts and seeds from every adapter), `runs/<name>/…` (each training's own files). Every training looks
-at the same held-out icons, noise and sigmas, so its losses can be compared. What is shown is the last step's
-adapter: the best of a long run is often that of a shorter one, and would hide what the steps did.
+same prompts and seeds from every adapter), `runs/<name>/…` (each training's own files). A training that
+diverged has a row, which says so, and no files. Every training looks at the same held-out icons, noise and
+sigmas, so its losses can be compared. What is shown is the last step's adapter: the best of a long run is
+often that of a shorter one, and would hide what the steps did.
 """
 
 import csv
@@ -51,7 +52,10 @@ COLUMNS = (
     "seconds",
     "parameters",
     "version",
+    "failed",
 )
+SHOWN = COLUMNS[3:-2]
+"""Columns of the table for people; the name says the first three."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,12 @@ def plan(
     requests = {
         name: weights.request_for(
             store, category, one, base_argument=base_argument, work_dir=work_dir, cache_dir=cache_dir
-        ).model_copy(update={"input_key": weights.training_key(dataset, base, one)})
+        ).model_copy(
+            update={
+                "input_key": weights.training_key(dataset, base, one),
+                "base_revision": base.revision,
+            }
+        )
         for name, one in configs.items()
     }
     return SweepPlan(key, requests)
@@ -165,7 +174,14 @@ def row_of(
         "seconds": round(seconds, 2),
         "parameters": report["adapter"]["parameters"],
         "version": version_id,
+        "failed": None,
     }
+
+
+def failed_row(name: str, request: TrainingRequest, sentence: str) -> dict[str, Any]:
+    """The line of a training that diverged, which `sentence` says: nothing measured."""
+    asked = {key: getattr(request.config, key) for key in ("learning_rate", "steps", "rank")}
+    return {"name": name, **dict.fromkeys(COLUMNS), **asked, "failed": sentence}
 
 
 def finish(
@@ -176,12 +192,22 @@ def finish(
     rows: Sequence[dict[str, Any]],
     guard: Guard | None = None,
 ) -> Outcome:
-    """Commit the table, the grid and every training's files as one version; the best first in the table."""
-    ordered = sorted(
-        rows, key=lambda row: (row["heldout_loss"] is None, row["heldout_loss"], row["train_loss"])
+    """Commit the table, the grid and every training's files as one version; the best first in the table, what
+    failed last.
+
+    Raises:
+        BioiconsError: all of them failed.
+    """
+    good = sorted(
+        (row for row in rows if not row["failed"]),
+        key=lambda row: (row["heldout_loss"] is None, row["heldout_loss"], row["train_loss"]),
     )
+    failed = [row for row in rows if row["failed"]]
+    if not good:
+        raise BioiconsError(f"None of the {len(rows)} trainings finished; the first: {failed[0]['failed']}")
+    ordered = [*good, *failed]
     files: dict[str, bytes | Path | BlobRef] = {TABLE: to_json(ordered), "sweep.csv": _csv(ordered)}
-    for row in ordered:
+    for row in good:
         for entry in store.version(row["version"]).files:
             files[f"runs/{row['name']}/{entry.path}"] = BlobRef(entry.sha256, entry.size)
     files[PICTURE] = grid(store, ordered, f"{category or 'whole library'} on {base.name}")
@@ -189,6 +215,7 @@ def finish(
     facts = {
         "status": "swept",
         "trainings": len(ordered),
+        "failed": len(failed),
         "best": ordered[0]["name"],
         "dataset_version": first.dataset_version,
         "base": base.name,
@@ -205,12 +232,23 @@ def read(store: Store, outcome: Outcome, name: str) -> bytes:
 
 def markdown(table: bytes) -> str:
     """`sweep.json` as a table for people."""
-    shown = ("name", *COLUMNS[3:-1])
+    rows, shown = json.loads(table), ("name", *SHOWN)
     lines = [f"| {' | '.join(shown)} |", "|---|" + "---:|" * (len(shown) - 1)]
-    for row in json.loads(table):
-        cells = (f"{row[key]:.4f}" if isinstance(row[key], float) else str(row[key]) for key in shown)
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    lines += [f"| {' | '.join(cells(row, shown, '.4f'))} |" for row in rows]
+    return "\n".join([*lines, *(f"\n{sentence}" for sentence in failures(rows))])
+
+
+def cells(row: Mapping[str, Any], shown: Sequence[str], digits: str) -> list[str]:
+    """A row's values as text, floats as the format `digits` has them; of a training that failed, that it did
+    stands where its held-out loss would."""
+    if row.get("failed"):  # tables of before there was this column have none
+        row = {**row, "heldout_loss": "failed"} | {key: "–" for key in SHOWN if key != "heldout_loss"}
+    return [f"{row[key]:{digits}}" if isinstance(row[key], float) else str(row[key]) for key in shown]
+
+
+def failures(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A sentence for each training that failed."""
+    return [f"{row['name']} failed: {row['failed']}" for row in rows if row.get("failed")]
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
@@ -221,6 +259,10 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
     return text.getvalue().encode()
 
 
+def _title(row: Mapping[str, Any]) -> str:
+    return f"{row['learning_rate']:g} · {row['steps']} · r{row['rank']}{' failed' if row['failed'] else ''}"
+
+
 def grid(store: Store, rows: Sequence[dict[str, Any]], title: str) -> bytes:
     """PNG: a row per prompt; the base, then every training in the table's order, from the same seeds."""
     from PIL import Image
@@ -228,20 +270,23 @@ def grid(store: Store, rows: Sequence[dict[str, Any]], title: str) -> bytes:
     from bioicons_pipeline.generation.carriers import png_bytes
     from bioicons_pipeline.generation.grid import GridRow, compose
 
-    def images(row: dict[str, Any], step: int) -> list[Image.Image]:
+    shown = json.loads(store.read(store.version(rows[0]["version"]), VALIDATION_PROMPTS))
+
+    def images(row: dict[str, Any], step: int) -> list[Image.Image | None]:
+        if row["failed"]:
+            return [None] * len(shown["prompts"])
         version = store.version(row["version"])
         folder = f"{VALIDATION_FOLDER}/step-{step:08d}/"
         names = sorted(entry.path for entry in version.files if entry.path.startswith(folder))
         return [Image.open(io.BytesIO(store.read(version, name))).convert("RGB") for name in names]
 
     columns = [images(rows[0], 0), *(images(row, row["steps"]) for row in rows)]
-    shown = json.loads(store.read(store.version(rows[0]["version"]), VALIDATION_PROMPTS))
     picture = compose(
         [
             GridRow(prompt, cells)
             for prompt, cells in zip(shown["prompts"], zip(*columns, strict=True), strict=True)
         ],
-        ("base", *(f"{row['learning_rate']:g} · {row['steps']} · r{row['rank']}" for row in rows)),
+        ("base", *map(_title, rows)),
         f"Sweep of {title}",
         "learning rate · steps · rank, lowest held-out loss first; the same seed in each row",
     )

@@ -27,7 +27,7 @@ from bioicons_pipeline.orchestration.stages.base import (
     unchanged,
 )
 from bioicons_pipeline.orchestration.stages.codes import CODE_VERSIONS
-from bioicons_pipeline.orchestration.stages.gone import kept
+from bioicons_pipeline.orchestration.stages.gone import gone_since, kept
 from bioicons_pipeline.orchestration.stages.withdrawn import refuse_withdrawn
 from bioicons_pipeline.store import Store, leases
 from bioicons_pipeline.training.base_models import REGISTRY, BaseModel, RegisteredBase
@@ -74,11 +74,15 @@ def plan(
 ) -> Plan:
     """What to train for `category` (None: the whole library) on `base`, which `base_argument` names.
 
-    Raises:
-        WithdrawnError: the category is gone, and was never trained.
+    Of a category that is gone the last LoRA stays; one that was never trained gets its record, or automation
+    would ask for it, and fail, every week.
     """
-    if stays := kept(store, WEIGHTS, category, ref_name(base)):
-        return Plan(key="", done=stays)
+    place = {"partition": category, "base": ref_name(base)}
+    if gone_since(store, category):
+        if store.get_ref(WEIGHTS, **place) is not None:
+            return Plan(key="", done=kept(store, WEIGHTS, category, ref_name(base)))
+        record = {"status": "not trained", "reason": "withdrawn upstream", "icons": 0}
+        return Plan(key="", done=_not_trained(store, record, "", asked_by, place))
     dataset = require_ref(store, DATASET, category)
     facts = read_json(store, dataset.version_id, "dataset.json")
     key = training_key(dataset.version_id, base, config)
@@ -89,20 +93,21 @@ def plan(
     if few or not facts["splits"]["train"]:
         reason = f"n < {MINIMUM_ICONS}" if few else "all icons are held out"
         record = {"status": "not trained", "reason": reason, "icons": facts["icons"]}
-        outcome = publish(
-            store,
-            WEIGHTS,
-            {NOT_TRAINED: to_json(record)},
-            {**record, "input_key": key, "plan_version": asked_by},
-            partition=category,
-            base=ref_name(base),
-        )
-        return Plan(key, done=outcome)
+        return Plan(key, done=_not_trained(store, record, key, asked_by, place))
     request = request_for(
         store, category, config, base_argument=base_argument, work_dir=work_dir, cache_dir=cache_dir
     )
-    request = request.model_copy(update={"input_key": key, "force": force})
+    # a commit to the base's repository before a host starts must not train what was not asked for
+    changes = {"input_key": key, "force": force, "base_revision": base.revision}
+    request = request.model_copy(update=changes)
     return Plan(key, request=request, asked_by=asked_by)
+
+
+def _not_trained(
+    store: Store, record: dict[str, Any], key: str, asked_by: str, place: dict[str, Any]
+) -> Outcome:
+    facts = {**record, "input_key": key, "plan_version": asked_by}
+    return publish(store, WEIGHTS, {NOT_TRAINED: to_json(record)}, facts, **place)
 
 
 def training_key(dataset_version: str, base: BaseModel, config: TrainingConfig) -> str:
@@ -200,6 +205,10 @@ def accept(
         )
     header = safetensors_metadata(store.read(version, WEIGHTS_NAME))
     asked = {"dataset_version": plan_.request.dataset_version, "base_fingerprint": base.fingerprint}
+    pinned = plan_.request.base_revision
+    if pinned and header.get("base_revision") == pinned:
+        # the same commit is the same base, though a hub tells the hashes of files to one of the two only
+        del asked["base_fingerprint"]
     for name, value in asked.items():
         if header.get(name) != value:
             raise TrainingRejectedError(

@@ -110,7 +110,8 @@ def _split(part: str, known: frozenset[str]) -> tuple[str, ...]:
     """`part` as the fewest words of `known`, or as it is."""
     if part in known or not known:
         return (part,)
-    best: list[tuple[str, ...] | None] = [()] + [None] * len(part)
+    best: list[tuple[str, ...] | None] = [None] * (len(part) + 1)
+    best[0] = ()
     for end in range(1, len(part) + 1):
         for start in range(end):
             left = best[start]

@@ -53,7 +53,8 @@ def _clip(texts: Sequence[str], vocabulary: int) -> Any:
     )
     tokenizer.train_from_iterator(texts, trainer)
     model = json.loads(tokenizer.to_str())["model"]
-    merges = [tuple(pair) if isinstance(pair, list) else tuple(pair.split(" ")) for pair in model["merges"]]
+    pairs = [pair if isinstance(pair, list) else pair.split(" ") for pair in model["merges"]]
+    merges: Any = [tuple(pair) for pair in pairs]
     entries: dict[str, int] = {}
     for entry in [*alphabet, *(f"{symbol}</w>" for symbol in alphabet), *("".join(pair) for pair in merges)]:
         entries.setdefault(entry, len(entries))
@@ -83,7 +84,8 @@ def _t5(texts: Sequence[str], vocabulary: int) -> Any:
         num_threads=1,  # the result depends on nothing but the texts
         minloglevel=2,
     )
-    model = sentencepiece_model_pb2.ModelProto.FromString(written.getvalue())
+    messages: Any = sentencepiece_model_pb2  # generated: its names are made when it is imported
+    model = messages.ModelProto.FromString(written.getvalue())
     return T5TokenizerFast(
         vocab=[(piece.piece, piece.score) for piece in model.pieces],
         _spm_precompiled_charsmap=model.normalizer_spec.precompiled_charsmap,
