@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from bioicons_pipeline.orchestration.stages import manifest, sweep, weights
-from bioicons_pipeline.orchestration.stages.base import DATASET, MANIFEST
+from bioicons_pipeline.orchestration.stages.base import DATASET, MANIFEST, MissingInputError
 from bioicons_pipeline.orchestration.stages.gone import WITHDRAWN
 from bioicons_pipeline.store import Store
 from bioicons_pipeline.training.base_models import REGISTRY, BaseModel, resolve_base
@@ -29,6 +29,11 @@ def test_links_follow_the_source_though_the_icons_are_the_same(place, tmp_path):
     assert place.run("refresh_library", source=str(second)).success
     assert place.run("build_datasets", "Bad", "Good", only=("icon_manifest",), source=str(second)).success
     assert links(place) == {f"{second}/static/icons/"}
+
+
+def test_without_a_manifest_the_asset_to_materialize_is_named(tmp_path):
+    with pytest.raises(MissingInputError, match="materialize icon_manifest first"):
+        manifest.whole_manifest(Store(tmp_path))
 
 
 def test_a_link_to_an_older_commit_of_the_same_source_stays(tmp_path):

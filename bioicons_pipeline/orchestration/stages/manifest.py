@@ -28,6 +28,7 @@ from bioicons_pipeline.orchestration.stages.base import (
     CAPTIONS,
     MANIFEST,
     SNAPSHOT,
+    MissingInputError,
     Outcome,
     Progress,
     input_key,
@@ -38,7 +39,7 @@ from bioicons_pipeline.orchestration.stages.base import (
 )
 from bioicons_pipeline.orchestration.stages.codes import CODE_VERSIONS
 from bioicons_pipeline.rendering import PROBE, RenderCache, probe_many
-from bioicons_pipeline.store import Store, StoreError, Version
+from bioicons_pipeline.store import Ref, Store, StoreError, Version
 
 CODE_VERSION = CODE_VERSIONS[MANIFEST]
 LIBRARY = "library_manifest"
@@ -148,7 +149,7 @@ def current_categories(store: Store) -> list[str]:
     Raises:
         MissingInputError: there is no manifest yet.
     """
-    return list((require_ref(store, LIBRARY, None).info or {})["categories"])
+    return list((_library(store).info or {})["categories"])
 
 
 def check_category(category: str, known: list[str]) -> None:
@@ -166,7 +167,7 @@ def check_category(category: str, known: list[str]) -> None:
 
 def notes(store: Store) -> list[str]:
     """What the curator should know: decisions that match nothing or have no effect."""
-    return list((require_ref(store, LIBRARY, None).info or {}).get("notes", []))
+    return list((_library(store).info or {}).get("notes", []))
 
 
 def manifests(
@@ -267,13 +268,21 @@ def _any_commit(link: str) -> str:
     return re.sub(r"/blob/[^/]+/", "/blob/*/", link)
 
 
+def _library(store: Store) -> Ref:
+    """Its ref; not by `require_ref`, for no asset has its name that one could materialize."""
+    ref = store.get_ref(LIBRARY)
+    if ref is None:
+        raise MissingInputError("There is no manifest of the library yet: materialize icon_manifest first.")
+    return ref
+
+
 def whole_manifest(store: Store) -> pd.DataFrame:
     """The manifest of the whole library as it stands, `notes` for the curator in its attrs.
 
     Raises:
         MissingInputError: there is none yet.
     """
-    frame = _read(store, require_ref(store, LIBRARY, None).version_id)
+    frame = _read(store, _library(store).version_id)
     frame.attrs["notes"] = notes(store)
     return frame
 
