@@ -292,11 +292,6 @@ def notes(rows: Sequence["_Row"], curation: Curation) -> list[str]:
         for entry in unmatched(curation, [(row.icon_id, row.icon.path) for row in rows])
     ]
     for row in rows:
-        if (
-            _is_kept(row)
-            and row.exclusion is not None
-            and row.exclusion
-            not in (ExclusionReason.DROPPED_BY_CURATOR, ExclusionReason.WITHDRAWN_BY_CURATOR)
-        ):
+        if _verdict(row) == "keep" and row.exclusion is not None:
             told.append(f"{row.icon.path}: cannot be kept, it is {row.exclusion.value.replace('_', ' ')}.")
     return told

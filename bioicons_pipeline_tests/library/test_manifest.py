@@ -202,6 +202,7 @@ def test_what_is_withdrawn_is_out_under_every_path_and_preset():
     decisions = [{"icon": icon, "action": "withdraw"} for icon in (paths[0], star)]
     df = manifest_of(files, curation=curated(*decisions, {"icon": paths[1], "action": "keep"}))
     assert set(df["exclusion_reason"]) == {"withdrawn_by_curator"}
+    assert df.attrs["notes"] == [f"{paths[1]}: cannot be kept, it is withdrawn by curator."]
     # a matter of taste is of that one file
     dropped = manifest_of(files, curation=curated({"icon": paths[0], "action": "drop"}))
     assert row(dropped, paths[1])["included"]
