@@ -139,9 +139,8 @@ def _drop_finished(run_dir: Path, steps: int, display: Display) -> None:
     if not found or found[-1] != checkpoints.checkpoint_of(root, steps):
         return
     shutil.rmtree(run_dir / VALIDATION_FOLDER, ignore_errors=True)
-    for (
-        path
-    ) in found:  # the last step's at the end: killed here, the next one still knows that it is finished
+    # the last step's at the end: killed here, the next one still knows that the run was finished
+    for path in found:
         checkpoints.discard(path)
     display.note(f"training anew, as asked: the finished run in {run_dir} is removed")
 

@@ -162,9 +162,8 @@ def causes(store: Store, inputs: Inputs) -> dict[str, list[str]]:
     """category → why it would be built again besides what changed upstream; of those with a dataset."""
     library = store.get_ref(LIBRARY)
     said = ((library.info or {}) if library else {}).get(MADE_BY)
-    new_code = (
-        said is not None and said != made_by()
-    )  # of a manifest of before this was kept, nothing is said
+    # of a manifest of before this was kept, nothing is said
+    new_code = said is not None and said != made_by()
     whole = dict(list(whole_manifest(store).groupby("category"))) if library else {}
     found = {}
     for category in _categories(store):
