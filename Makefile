@@ -40,7 +40,8 @@ types: $(STAMP) ## static types (a minute)
 check: test ## all that CI runs, under the name that contributors look for
 
 test: lint docs ## what CI runs
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pip check
+	$(BIN)/python -m pytest -n 2 -m "not slow" --durations=10
 
 test-fast: $(STAMP) ## the tests that take seconds
 	$(BIN)/python -m pytest -n 2 -q -m "not slow and not costly"
