@@ -233,6 +233,7 @@ def datasets(living: Living) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_a_plan_knows_what_the_datasets_were_made_from(first):
     """Not what the snapshot is, nor what was set then: each said before it runs, as it turns out."""
     upstream, living, *_ = first
