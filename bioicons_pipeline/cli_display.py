@@ -41,13 +41,10 @@ def library_manifest(store: "Store") -> "pd.DataFrame":
     Raises:
         NoLibraryError: nothing was run yet; says what fetches the library.
     """
-    from bioicons_pipeline.orchestration.stages.base import MissingInputError
     from bioicons_pipeline.orchestration.stages.manifest import whole_manifest
 
-    try:
+    with _fetched():
         return whole_manifest(store)
-    except MissingInputError as error:
-        raise NoLibraryError from error
 
 
 def library_categories(store: "Store") -> list[str]:
@@ -56,11 +53,19 @@ def library_categories(store: "Store") -> list[str]:
     Raises:
         NoLibraryError: nothing was run yet; says what fetches the library.
     """
-    from bioicons_pipeline.orchestration.stages.base import MissingInputError
     from bioicons_pipeline.orchestration.stages.manifest import current_categories
 
-    try:
+    with _fetched():
         return current_categories(store)
+
+
+@contextmanager
+def _fetched() -> Iterator[None]:
+    """Where the manifest of the library is missing, say what makes it to somebody at a command line."""
+    from bioicons_pipeline.orchestration.stages.base import MissingInputError
+
+    try:
+        yield
     except MissingInputError as error:
         raise NoLibraryError from error
 

@@ -10,7 +10,7 @@ trained again at once (`drift`).
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -174,3 +174,8 @@ def load_curation(path: Path | None) -> Curation:
 def packaged_curation_text() -> str:
     """The curation.yaml that ships with the package, as an example to copy and extend."""
     return files("bioicons_pipeline.library").joinpath("curation.yaml").read_text("utf-8")
+
+
+def verdict(decisions: Sequence[CurationEntry]) -> str | None:
+    """The curator's last word on whether an icon is in, of the decisions about it; None: there is none."""
+    return next((entry.action for entry in reversed(decisions) if entry.action in VERDICTS), None)

@@ -18,7 +18,7 @@ import pandas as pd
 from bioicons_pipeline.library import audit, families, split
 from bioicons_pipeline.library.authors import author_name, author_urls, match_key
 from bioicons_pipeline.library.credits import copyright_notice
-from bioicons_pipeline.library.curation import VERDICTS, Curation, CurationEntry, CurationRules, unmatched
+from bioicons_pipeline.library.curation import Curation, CurationEntry, CurationRules, unmatched, verdict
 from bioicons_pipeline.library.licences import Licence, LicencePolicy, Strictness, licence_of_folder
 from bioicons_pipeline.library.likeness import Likeness, compare
 from bioicons_pipeline.library.measure import Measured, measure
@@ -180,23 +180,18 @@ def _judge(row: _Row, policy: LicencePolicy, rules: CurationRules) -> None:
     if row.exclusion:
         row.reasons.insert(0, row.exclusion)
         return
-    verdict = _verdict(row)
-    if verdict == "drop":
+    said = verdict(row.decisions)
+    if said == "drop":
         row.exclusion = ExclusionReason.DROPPED_BY_CURATOR
-    elif verdict == "keep":
+    elif said == "keep":
         row.exclusion = next((reason for reason in row.reasons if reason in UNDRAWABLE), None)
     elif row.reasons:
         row.exclusion = row.reasons[0]
 
 
-def _verdict(row: _Row) -> str | None:
-    """The curator's last word on whether the icon is in."""
-    return next((entry.action for entry in reversed(row.decisions) if entry.action in VERDICTS), None)
-
-
 def _withdraw(rows: list[_Row]) -> None:
     """Nobody may use what a curator withdrew: under no preset, and under no other path either."""
-    withdrawn = {row.icon.svg_sha256 for row in rows if _verdict(row) == "withdraw"}
+    withdrawn = {row.icon.svg_sha256 for row in rows if verdict(row.decisions) == "withdraw"}
     for row in rows:
         if row.icon.svg_sha256 in withdrawn and row.exclusion is not ExclusionReason.UNLICENSED:
             row.exclusion = ExclusionReason.WITHDRAWN_BY_CURATOR
@@ -292,6 +287,6 @@ def notes(rows: Sequence["_Row"], curation: Curation) -> list[str]:
         for entry in unmatched(curation, [(row.icon_id, row.icon.path) for row in rows])
     ]
     for row in rows:
-        if _verdict(row) == "keep" and row.exclusion is not None:
+        if verdict(row.decisions) == "keep" and row.exclusion is not None:
             told.append(f"{row.icon.path}: cannot be kept, it is {row.exclusion.value.replace('_', ' ')}.")
     return told

@@ -159,18 +159,29 @@ def test_it_is_pushed_as_a_model(tmp_path):
     ]
 
 
-def test_files_of_an_older_release_go_away_and_the_owners_own_stay(tmp_path, monkeypatch):
+@pytest.fixture
+def publish(tmp_path, monkeypatch):
+    """Run `bioicons publish lora` to a hub that records; returns the hub, the release and its version."""
     monkeypatch.setenv("BIOICONS_DATA_DIR", str(tmp_path))
     get_settings.cache_clear()
     trained = Store(tmp_path / "store").commit({"adapter": b"weights"}).id
     api, made = RecordingApi(), release()
     monkeypatch.setattr(cli_lora, "hub_api", lambda: api)
     monkeypatch.setattr(cli_lora, "_trained", lambda *_: (made, Publication(trained, "flux1-dev", trained)))
-    monkeypatch.setattr(sys, "argv", ["bioicons", "publish", "lora", "--repo", "me/animals"])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
+
+    def run(*options: str) -> tuple[RecordingApi, Release, str]:
+        monkeypatch.setattr(sys, "argv", ["bioicons", "publish", "lora", "--repo", "me/animals", *options])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        assert not stopped.value.code
+        return api, made, trained
+
+    yield run
     get_settings.cache_clear()
-    assert not stopped.value.code
+
+
+def test_files_of_an_older_release_go_away_and_the_owners_own_stay(publish):
+    api, made, _ = publish()
     (_, sent) = api.calls[-1]
     older = ["comfyui_lora.safetensors", "samples/07-lora.png", "LICENSES/MIT.txt", "ATTRIBUTION.csv"]
     own = [".gitattributes", "notes.md", "samples.zip", "pictures/grid.png", "other.safetensors"]
@@ -184,20 +195,10 @@ def test_files_of_an_older_release_go_away_and_the_owners_own_stay(tmp_path, mon
 
 
 @pytest.mark.parametrize("sent", [False, True])
-def test_a_script_reads_what_went(tmp_path, monkeypatch, capsys, sent):
-    monkeypatch.setenv("BIOICONS_DATA_DIR", str(tmp_path))
-    get_settings.cache_clear()
-    trained = Store(tmp_path / "store").commit({"adapter": b"weights"}).id
-    api, made = RecordingApi(), release()
-    monkeypatch.setattr(cli_lora, "hub_api", lambda: api)
-    monkeypatch.setattr(cli_lora, "_trained", lambda *_: (made, Publication(trained, "flux1-dev", trained)))
-    asked = ["bioicons", "publish", "lora", "--repo", "me/animals", "--json"]
-    monkeypatch.setattr(sys, "argv", asked if sent else [*asked, "--dry-run"])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    get_settings.cache_clear()
+def test_a_script_reads_what_went(publish, capsys, sent):
+    api, made, trained = publish("--json") if sent else publish("--json", "--dry-run")
     told = json.loads(capsys.readouterr().out)
-    assert not stopped.value.code and bool(api.calls) is sent
+    assert bool(api.calls) is sent
     files = {name: len(data) for name, data in release_files(made, "me/animals", "attribution").items()}
     assert told == {
         "sent": sent,

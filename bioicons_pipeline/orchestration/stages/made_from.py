@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from bioicons_pipeline.captioning import GRAMMAR_VERSION
-from bioicons_pipeline.library.curation import VERDICTS, Curation, CurationEntry
+from bioicons_pipeline.library.curation import Curation, verdict
 from bioicons_pipeline.library.licences import LicencePolicy, licence_of_folder
 from bioicons_pipeline.library.observe import Listing, blob_id, listing
 from bioicons_pipeline.library.records import ExclusionReason, icon_id, path_facts
@@ -88,24 +88,21 @@ def present_icons(
             licence,
             policy.allows(licence),
             decided="; ".join(entry.note for entry in entries),
-            withdrawn=_verdict(entries) == "withdraw",
+            withdrawn=verdict(entries) == "withdraw",
         )
     # as in the manifest: what was withdrawn is so under every path
     withdrawn = {icon.content for icon in found.values() if icon.withdrawn}
     return {path: replace(icon, withdrawn=icon.content in withdrawn) for path, icon in found.items()}
 
 
-def _verdict(entries: list[CurationEntry]) -> str | None:
-    return next((entry.action for entry in reversed(entries) if entry.action in VERDICTS), None)
-
-
-def built_icons(store: Store, location: str, now: Listing, cache_dir: Path) -> dict[str, Icon]:
-    """path → icon, as the categories' manifests have them, told by the kind of ids that `now` has; without
-    those of categories that are gone."""
+def built_icons(
+    store: Store, manifests: Mapping[str, pd.DataFrame], location: str, now: Listing, cache_dir: Path
+) -> dict[str, Icon]:
+    """path → icon, as the categories' `manifests` have them, told by the kind of ids that `now` has."""
     content_of = _contents(store, location, now, cache_dir)
     found: dict[str, Icon] = {}
-    for category in _categories(store):
-        for row in read_manifest(store, category).to_dict("records"):
+    for category, manifest in manifests.items():
+        for row in manifest.to_dict("records"):
             spdx = row["spdx"] if isinstance(row["spdx"], str) else None
             reasons = str(row["all_reasons"] or "").split(";")
             sha256 = str(row["sha256"])
@@ -124,9 +121,10 @@ def built_icons(store: Store, location: str, now: Listing, cache_dir: Path) -> d
     return found
 
 
-def _categories(store: Store) -> list[str]:
-    """Categories that have a manifest and are not gone."""
-    return [name for name, ref in store.list_refs(MANIFEST).items() if WITHDRAWN not in (ref.info or {})]
+def present_manifests(store: Store) -> dict[str, pd.DataFrame]:
+    """category → its manifest, of those that have one and are not gone."""
+    refs = store.list_refs(MANIFEST).items()
+    return {name: read_manifest(store, name) for name, ref in refs if WITHDRAWN not in (ref.info or {})}
 
 
 def _contents(store: Store, location: str, now: Listing, cache_dir: Path) -> dict[str, str]:
@@ -158,7 +156,7 @@ def _read_id(store: Store, sha256: str) -> str:
         return sha256
 
 
-def causes(store: Store, inputs: Inputs) -> dict[str, list[str]]:
+def causes(store: Store, manifests: Mapping[str, pd.DataFrame], inputs: Inputs) -> dict[str, list[str]]:
     """category → why it would be built again besides what changed upstream; of those with a dataset."""
     library = store.get_ref(LIBRARY)
     said = ((library.info or {}) if library else {}).get(MADE_BY)
@@ -166,13 +164,13 @@ def causes(store: Store, inputs: Inputs) -> dict[str, list[str]]:
     new_code = said is not None and said != made_by()
     whole = dict(list(whole_manifest(store).groupby("category"))) if library else {}
     found = {}
-    for category in _categories(store):
+    for category, manifest in manifests.items():
         names = (MANIFEST, IMAGES, CAPTIONS, DATASET)
         refs = {name: ref for name in names if (ref := store.get_ref(name, partition=category))}
         if len(refs) < len(names):
             continue  # not built to its end: said elsewhere
         why = [CODE] if new_code else []
-        if category in whole and _moved(whole[category], read_manifest(store, category)):
+        if category in whole and _moved(whole[category], manifest):
             why.append(MANIFEST_NEWER)
         found[category] = why + _below_the_manifest(refs, inputs)
     return found

@@ -27,6 +27,7 @@ from bioicons_pipeline.orchestration.stages.made_from import (
     built_icons,
     causes,
     present_icons,
+    present_manifests,
 )
 from bioicons_pipeline.orchestration.stages.snapshot import location_of
 from bioicons_pipeline.orchestration.stages.training_plan import PlannedBase, consider, is_pending
@@ -91,10 +92,11 @@ def prospects(
     location = location_of(inputs.source)
     now = listing(location, inputs.ref, cache_dir / "git")
     curation = load_curation(Path(inputs.curation) if inputs.curation else None)
-    before = built_icons(store, location, now, cache_dir)
+    manifests = present_manifests(store)
+    before = built_icons(store, manifests, location, now, cache_dir)
     present = present_icons(now.ids, policy_for(inputs.preset), curation, before)
     changes = changes_by_category(before, present)
-    why, gone = causes(store, inputs), gone_categories(store)
+    why, gone = causes(store, manifests, inputs), gone_categories(store)
     found = []
     for category in sorted({*changes, *why, *gone}):
         mine = changes.get(category, Changes())

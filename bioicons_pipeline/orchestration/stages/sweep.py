@@ -141,15 +141,12 @@ def plan(
     done = unchanged(store, SWEEP, key, partition=category, base=weights.ref_name(base))
     if done:
         return SweepPlan(key, {}, Outcome(done.version_id, False, done.info or {}))
+    # once for all of them: it reads the dataset, to see that every icon of it may still be used
+    asked = weights.request_for(
+        store, category, config, base_argument=base_argument, work_dir=work_dir, cache_dir=cache_dir
+    ).model_copy(update={"base_revision": base.revision})
     requests = {
-        name: weights.request_for(
-            store, category, one, base_argument=base_argument, work_dir=work_dir, cache_dir=cache_dir
-        ).model_copy(
-            update={
-                "input_key": weights.training_key(dataset, base, one),
-                "base_revision": base.revision,
-            }
-        )
+        name: asked.model_copy(update={"config": one, "input_key": weights.training_key(dataset, base, one)})
         for name, one in configs.items()
     }
     return SweepPlan(key, requests)

@@ -27,7 +27,7 @@ from bioicons_pipeline.orchestration.stages.base import (
     unchanged,
 )
 from bioicons_pipeline.orchestration.stages.codes import CODE_VERSIONS
-from bioicons_pipeline.orchestration.stages.gone import gone_since, kept
+from bioicons_pipeline.orchestration.stages.gone import WithdrawnError, kept
 from bioicons_pipeline.orchestration.stages.withdrawn import refuse_withdrawn
 from bioicons_pipeline.store import Store, leases
 from bioicons_pipeline.training.base_models import REGISTRY, BaseModel, RegisteredBase
@@ -78,15 +78,16 @@ def plan(
     would ask for it, and fail, every week.
     """
     place = {"partition": category, "base": ref_name(base)}
-    if gone_since(store, category):
-        if store.get_ref(WEIGHTS, **place) is not None:
-            return Plan(key="", done=kept(store, WEIGHTS, category, ref_name(base)))
+    try:
+        if stays := kept(store, WEIGHTS, category, ref_name(base)):
+            return Plan(key="", done=stays)
+    except WithdrawnError:
         record = {"status": "not trained", "reason": "withdrawn upstream", "icons": 0}
         return Plan(key="", done=_not_trained(store, record, "", asked_by, place))
     dataset = require_ref(store, DATASET, category)
     facts = read_json(store, dataset.version_id, "dataset.json")
     key = training_key(dataset.version_id, base, config)
-    current = None if force else unchanged(store, WEIGHTS, key, partition=category, base=ref_name(base))
+    current = None if force else unchanged(store, WEIGHTS, key, **place)
     if current:
         return Plan(key, done=Outcome(current.version_id, False, current.info or {}))
     few = facts["icons"] < MINIMUM_ICONS
