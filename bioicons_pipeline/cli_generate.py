@@ -126,7 +126,7 @@ def _report(made: "list[Made]", out: Path, as_json: bool) -> None:
 
     from bioicons_pipeline.generation.carriers import png_bytes
     from bioicons_pipeline.generation.sheet import contact_sheet
-    from bioicons_pipeline.library.whole import write_whole
+    from bioicons_pipeline.whole import write_whole
 
     there = sorted(
         ((icon.seed, icon.files, icon.card) for icon in made if icon.files and icon.card),

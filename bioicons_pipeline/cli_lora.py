@@ -40,7 +40,7 @@ def publish_lora(
     """
     from bioicons_pipeline.dataset.hub import check_repo_id
     from bioicons_pipeline.generation.release import release_files
-    from bioicons_pipeline.library.whole import write_whole
+    from bioicons_pipeline.whole import write_whole
 
     settings = get_settings()
     check_repo_id(repo)
@@ -70,9 +70,9 @@ def _push(
     """Send `files` to the hub, and remember which versions went there."""
     from bioicons_pipeline.dataset.hub import push
     from bioicons_pipeline.generation.release import REPLACES
-    from bioicons_pipeline.library.whole import write_whole
     from bioicons_pipeline.orchestration.stages.published import remember
     from bioicons_pipeline.store import Store
+    from bioicons_pipeline.whole import write_whole
 
     api = hub_api()
     # before it is sent: killed in between, a note too many costs disk, one too few a published LoRA's origin

@@ -54,7 +54,7 @@ def manifest(
     if out is None:
         sys.stdout.buffer.write(data)
     else:
-        from bioicons_pipeline.library.whole import write_whole
+        from bioicons_pipeline.whole import write_whole
 
         write_whole(out, data)
         typer.echo(f"{len(frame)} icons in {out}", err=True)

@@ -116,7 +116,7 @@ def _kept(texts: list[str], folder: Path, console: Console) -> "np.ndarray":
     import numpy as np
 
     from bioicons_pipeline.captioning.sentences import sentence_embeddings
-    from bioicons_pipeline.library.whole import write_whole
+    from bioicons_pipeline.whole import write_whole
 
     if len(texts) == 1:
         return sentence_embeddings(texts)

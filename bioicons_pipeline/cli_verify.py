@@ -51,7 +51,7 @@ def verify(
     if out is not None:
         import pandas as pd
 
-        from bioicons_pipeline.library.whole import write_whole
+        from bioicons_pipeline.whole import write_whole
 
         write_whole(out, pd.DataFrame([row.as_row() for row in rows]).to_csv(index=False).encode())
     found = compare.summary(rows)

@@ -26,7 +26,7 @@ from bioicons_pipeline.generation.provenance import (
     to_json,
     to_rdf,
 )
-from bioicons_pipeline.library.whole import write_whole
+from bioicons_pipeline.whole import write_whole
 
 KEYWORD, XMP = b"bioicons-provenance", b"XML:com.adobe.xmp"
 MAX_FILE = 64 << 20

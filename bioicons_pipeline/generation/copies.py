@@ -31,7 +31,7 @@ from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.generation.closer import likeness
 from bioicons_pipeline.generation.views import PARTS, SIDE, TILTS, blurred, remaining, standing_out, tilted
 from bioicons_pipeline.library.shape import ShapeIndex, descriptor
-from bioicons_pipeline.library.whole import write_whole
+from bioicons_pipeline.whole import write_whole
 
 CLOSER = 24
 """How many icons are looked at closely, of different families."""

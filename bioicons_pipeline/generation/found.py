@@ -18,8 +18,8 @@ from bioicons_pipeline.generation.carriers import png_bytes
 from bioicons_pipeline.generation.search import Hit
 from bioicons_pipeline.generation.sheet import contact_sheet
 from bioicons_pipeline.library.credits import attribution_line, attribution_markdown, licence_texts
-from bioicons_pipeline.library.whole import write_whole
 from bioicons_pipeline.rendering import RenderSettings, render_many
+from bioicons_pipeline.whole import write_whole
 
 SIZE = 512
 CHANGES = (

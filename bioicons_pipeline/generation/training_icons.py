@@ -17,8 +17,8 @@ from PIL import Image
 
 from bioicons_pipeline.generation.copies import CopyError, CopyIndex, CopyScore
 from bioicons_pipeline.generation.provenance import NearestIcon
-from bioicons_pipeline.library.whole import write_whole
 from bioicons_pipeline.store import Store
+from bioicons_pipeline.whole import write_whole
 
 CODE_VERSION = 1
 _FACTS = ("icon_id", "name", "author", "author_url", "spdx", "licence_url", "source_url", "family_id")

@@ -21,7 +21,7 @@ import pandas as pd
 
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.library.records import MEANINGS, ExclusionReason
-from bioicons_pipeline.library.whole import write_whole
+from bioicons_pipeline.whole import write_whole
 
 PNG = b"\x89PNG\r\n\x1a\n"
 MARK = ".bioicons-gallery"

@@ -18,7 +18,7 @@ from bioicons_pipeline.library.geometry import Geometry
 from bioicons_pipeline.library.measure import Measured, measure
 from bioicons_pipeline.library.records import IconSource, Probe
 from bioicons_pipeline.library.shape import SIZE
-from bioicons_pipeline.library.whole import write_whole
+from bioicons_pipeline.whole import write_whole
 
 CODE_VERSION = 3
 

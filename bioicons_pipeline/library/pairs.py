@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from bioicons_pipeline.library.shape import SYMMETRIES, ShapeIndex, transformed
-from bioicons_pipeline.library.whole import write_whole
+from bioicons_pipeline.whole import write_whole
 
 LOWEST = 0.88
 """Similarity below which no pair is of interest to anyone."""

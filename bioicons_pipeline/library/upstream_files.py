@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.library.credits import csv_cell
 from bioicons_pipeline.library.upstream import Row, UpstreamReport
-from bioicons_pipeline.library.whole import write_whole
+from bioicons_pipeline.whole import write_whole
 
 PAGE = "README.md"
 SCRIPT = "rename.sh"

@@ -14,8 +14,8 @@ import dagster as dg
 import yaml
 from dagster._core.instance import InstanceRef
 
-from bioicons_pipeline.library.whole import write_whole
 from bioicons_pipeline.settings import Settings
+from bioicons_pipeline.whole import write_whole
 
 _WRITTEN = """\
 # Written by `bioicons`, from the dagster.yaml of bioicons_pipeline: changes here are lost.

@@ -16,7 +16,6 @@ from bioicons_pipeline.generation.adapters import Adapter, read_adapter
 from bioicons_pipeline.generation.make import Workshop
 from bioicons_pipeline.generation.sampler import SamplingSettings, check_settings, load_pipeline
 from bioicons_pipeline.generation.training_icons import TrainingIcons, read_training_icons
-from bioicons_pipeline.library.whole import write_whole
 from bioicons_pipeline.orchestration.stages.base import WEIGHTS, MissingInputError
 from bioicons_pipeline.orchestration.stages.manifest import check_category, current_categories
 from bioicons_pipeline.orchestration.stages.weights import ref_name, sampling_of, training_config
@@ -24,6 +23,7 @@ from bioicons_pipeline.store import Ref, Store, StoreError
 from bioicons_pipeline.store.names import ALL
 from bioicons_pipeline.training.base_models import BaseModel
 from bioicons_pipeline.training.files import WEIGHTS_NAME
+from bioicons_pipeline.whole import write_whole
 
 LIBRARY = "library"
 """What people call the LoRA of the whole library."""

@@ -4,14 +4,13 @@ Belongs here: where a finished rendering is kept between runs. Not here: what is
 moved to another category or commit has the same bytes and so the same entry.
 """
 
-import contextlib
 import hashlib
 import os
-import uuid
 from pathlib import Path
 from typing import Protocol
 
 from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.whole import replace_whole
 
 
 class CacheError(BioiconsError):
@@ -51,22 +50,10 @@ class RenderCache:
 
     def put(self, key: str, value: bytes) -> None:
         """Store whole or not at all: written beside, synced, then renamed. Raises `CacheError`."""
-        path = self._path(key)
-        # Named before it exists: a Ctrl-C at any moment finds the clean-up below in force.
-        beside = path.parent / f".tmp-{os.getpid()}-{uuid.uuid4().hex}"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with beside.open("xb") as file:
-                file.write(value)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        except BaseException as error:
-            with contextlib.suppress(OSError):
-                beside.unlink()
-            if isinstance(error, OSError):
-                raise self._unusable(error) from error
-            raise
+            replace_whole(self._path(key), value)
+        except OSError as error:
+            raise self._unusable(error) from error
 
     def _unusable(self, error: OSError) -> CacheError:
         return CacheError(

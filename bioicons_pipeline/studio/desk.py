@@ -18,7 +18,7 @@ from bioicons_pipeline.generation.found import DrawnHit
 from bioicons_pipeline.generation.make import Made, Wish, WishError, Workshop, make_icons
 from bioicons_pipeline.generation.provenance import Card
 from bioicons_pipeline.generation.search import Found
-from bioicons_pipeline.library.whole import write_whole
+from bioicons_pipeline.whole import write_whole
 
 MOST_AT_ONCE = 16
 SUITABLE = "what suits the category"

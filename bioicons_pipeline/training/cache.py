@@ -18,8 +18,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +35,7 @@ from bioicons_pipeline.training.data import Icon, IconSet
 from bioicons_pipeline.training.errors import TrainingError
 from bioicons_pipeline.training.header import safetensors_metadata
 from bioicons_pipeline.training.objective import Conditioning
+from bioicons_pipeline.whole import replace_whole
 
 Progress = Callable[[int, int], None]
 
@@ -197,7 +196,7 @@ class EncodingCache:
 
     def _save(self, key: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        write_atomically(self.path(key), save(plain, metadata={"key": canonical_json(key)}))
+        replace_whole(self.path(key), save(plain, metadata={"key": canonical_json(key)}))
 
 
 def decode_png(png: bytes, resolution: int, icon_id: str, size: Size | None = None) -> Tensor:
@@ -238,21 +237,6 @@ def open_png(png: bytes, icon_id: str) -> Image.Image:
     return picture
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, whole or not at all: temporary file beside it, fsync, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def json_bytes(value: Any) -> bytes:
     """`value` as readable JSON with sorted keys; equal values give equal bytes."""
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -261,4 +245,4 @@ def json_bytes(value: Any) -> bytes:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as `json_bytes`, atomically."""
-    write_atomically(path, json_bytes(value))
+    replace_whole(path, json_bytes(value))

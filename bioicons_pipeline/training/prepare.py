@@ -18,7 +18,7 @@ from bioicons_pipeline.store.parallel import Progress
 from bioicons_pipeline.training.adapter import equipped
 from bioicons_pipeline.training.base_models import BaseModel
 from bioicons_pipeline.training.buckets import bucket_sizes
-from bioicons_pipeline.training.cache import EncodingCache, write_atomically
+from bioicons_pipeline.training.cache import EncodingCache
 from bioicons_pipeline.training.config import TrainingConfig
 from bioicons_pipeline.training.data import WEIGHTS_FILE, IconSet
 from bioicons_pipeline.training.device import autocast_of
@@ -36,6 +36,7 @@ from bioicons_pipeline.training.progress import Display
 from bioicons_pipeline.training.request import TrainingRequest
 from bioicons_pipeline.training.sharding import sharded
 from bioicons_pipeline.training.validation import prompts_of
+from bioicons_pipeline.whole import replace_whole
 
 
 def checkout_dataset(
@@ -47,7 +48,7 @@ def checkout_dataset(
         store = Store(store_root)
         version = store.version(dataset_version)
         if any(entry.path == WEIGHTS_FILE for entry in version.files):
-            write_atomically(target / WEIGHTS_FILE, store.read(version, WEIGHTS_FILE))
+            replace_whole(target / WEIGHTS_FILE, store.read(version, WEIGHTS_FILE))
         store.checkout(version, target / "data", prefix="data/", progress=progress)
     return target
 

@@ -20,12 +20,13 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from bioicons_pipeline.training.base_models import BaseModel
-from bioicons_pipeline.training.cache import EncodingCache, json_bytes, write_atomically
+from bioicons_pipeline.training.cache import EncodingCache, json_bytes
 from bioicons_pipeline.training.config import TrainingConfig
 from bioicons_pipeline.training.data import IconSet
 from bioicons_pipeline.training.encoders import load_scheduler, load_vae, release
 from bioicons_pipeline.training.evaluate import FixedNoise
 from bioicons_pipeline.training.files import VALIDATION_FOLDER, VALIDATION_NAME, VALIDATION_PROMPTS
+from bioicons_pipeline.whole import replace_whole
 
 PROMPTS = 4
 """Captions taken where the config names no prompts."""
@@ -106,7 +107,7 @@ class Validation:
             if not keep:
                 continue
             path = self.path(step, number)
-            write_atomically(path, png_bytes(image))
+            replace_whole(path, png_bytes(image))
             paths.append(path)
         del pipeline
         release(self.device)

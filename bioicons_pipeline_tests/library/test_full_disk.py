@@ -74,7 +74,7 @@ def test_a_fetch_that_does_not_fit_says_so_and_can_be_repeated(upstream, source)
 @pytest.mark.parametrize(
     ("call", "imports"),
     [
-        ("write_whole({file}, b'x' * 5000)", "from bioicons_pipeline.library.whole import write_whole"),
+        ("write_whole({file}, b'x' * 5000)", "from bioicons_pipeline.whole import write_whole"),
         (
             "Pairs({file}.parent).similar([np.ones(SIZE, np.float32), np.zeros(SIZE, np.float32)] * 2)",
             "import numpy as np\nfrom bioicons_pipeline.library.pairs import Pairs\n"

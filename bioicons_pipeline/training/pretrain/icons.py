@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bioicons_pipeline.training.cache import write_atomically, write_json
+from bioicons_pipeline.training.cache import write_json
 from bioicons_pipeline.training.encoders import PhaseProgress
 from bioicons_pipeline.training.errors import TrainingError
 from bioicons_pipeline.training.pretrain.sets import SOURCES, IconSetSource, wanted, words
+from bioicons_pipeline.whole import replace_whole
 
 FORMAT = 1
 _LARGEST_PACKAGE = 200 * 2**20
@@ -124,7 +125,7 @@ def _render(
         icons.append(result.key)
     buffer = io.BytesIO()
     np.save(buffer, np.stack(pixels))
-    write_atomically(arrays, buffer.getvalue())
+    replace_whole(arrays, buffer.getvalue())
     write_json(listing, {"icons": icons, "licences": licences, "size": size})
 
 

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load, save
 
 from bioicons_pipeline.captioning.sentences import sentence_embeddings
-from bioicons_pipeline.training.cache import write_atomically, write_json
+from bioicons_pipeline.training.cache import write_json
 from bioicons_pipeline.training.checkpoint import RunState
 from bioicons_pipeline.training.config import digest
 from bioicons_pipeline.training.data import Icon
@@ -54,6 +54,7 @@ from bioicons_pipeline.training.pretrain.text import (
     make_text_encoders,
 )
 from bioicons_pipeline.training.pretrain.tokenizers import grammar_texts, train_tokenizers
+from bioicons_pipeline.whole import replace_whole
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def _text(
     )
     file = runner.work / f"teacher-{digest(texts)[:12]}.safetensors"
     if not file.is_file():
-        write_atomically(file, save({"targets": torch.from_numpy(sentence_embeddings(texts, runner.phase))}))
+        replace_whole(file, save({"targets": torch.from_numpy(sentence_embeddings(texts, runner.phase))}))
     targets = load(file.read_bytes())["targets"].numpy()
     clip, t5 = make_text_encoders(config, *tokenizers)
     student = Student(clip, t5, config)
@@ -191,7 +192,7 @@ def _latents(runner: Runner, icons: BaseIcons, vae: Any) -> Latents:
             means.append(posterior.mean.cpu())
             stds.append(posterior.std.cpu())
             runner.phase("latents", min(start + 64, len(icons.icons)), len(icons.icons))
-        write_atomically(file, save({"mean": torch.cat(means), "std": torch.cat(stds)}))
+        replace_whole(file, save({"mean": torch.cat(means), "std": torch.cat(stds)}))
     read = load(file.read_bytes())
     index = {icon.key: row for row, icon in enumerate(icons.icons)}
     return Latents(read["mean"], read["std"], index, vae.config.shift_factor, vae.config.scaling_factor)
