@@ -1,13 +1,16 @@
 """Does a LoRA on flux-nano learn its category: held-out loss over seeds, and with shuffled captions.
 
-    python benchmarks/nano_lora.py --store data/store [--category Human_physiology]
+    python benchmarks/nano_lora.py --store data/store [--category Animals] [--folds 4]
     python benchmarks/nano_lora.py --store data/store --category library
 
-The dataset is the category's newest in the store (`bioicons run --category Human_physiology --until
-icon_dataset`); that category has the most held-out icons, 28 of the 169 in the sample of the library.
-Trained once per seed, and once per seed on the same pictures with captions dealt out at random; all are
-judged on the same held-out icons, noise and sigmas. Writes benchmarks/results/nano_lora.json, for the whole
-library nano_lora_library.json.
+The dataset is the category's newest in the store (`bioicons run --category Animals --until icon_dataset`). A
+category holds out a handful of icons, and of nine a single one decides. So its icons are dealt by family into
+folds, and each seed holds out another fold: in the end every icon was judged once. The whole library, which
+holds out 169, keeps its own split.
+
+Trained once per seed, and once per seed on the same pictures with captions dealt out at random; both are
+judged on the same held-out icons with their own captions, at the same noise and sigmas. Writes
+benchmarks/results/nano_lora.json, for other categories nano_lora_CATEGORY.json.
 """
 
 import argparse
@@ -22,74 +25,122 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
-from bioicons_pipeline.store import Store
+from bioicons_pipeline.dataset import sampling_weights
+from bioicons_pipeline.store import Store, Version
 from bioicons_pipeline.store.names import ALL
+from bioicons_pipeline.training import files as weight_files
+from bioicons_pipeline.training.data import WEIGHTS_FILE
 from bioicons_pipeline.training.presets import preset
 from bioicons_pipeline.training.request import TrainingRequest
 from bioicons_pipeline.training.run import train
 
 RESULTS = Path(__file__).parent / "results"
+CATEGORY = "Animals"
 EVAL_ICONS = 256  # all that are held out
+OWN, SHUFFLED = "own captions", "shuffled captions"
 
 
-def shuffled(store: Store, version_id: str, seed: int) -> str:
-    """A version of the dataset whose training icons have each other's captions."""
-    version = store.version(version_id)
-    tables = {
-        entry.path: pq.read_table(io.BytesIO(store.read(version, entry.path)))
-        for entry in version.files
-        if entry.path.startswith("data/")
-    }
-    train_paths = sorted(path for path in tables if path.startswith("data/train-"))
-    columns = ["caption", "captions"]
-    rows = [row for path in train_paths for row in tables[path].select(columns).to_pylist()]
-    order = np.random.default_rng(seed).permutation(len(rows))
-    dealt = iter([rows[index] for index in order])
-    for path in train_paths:
-        table = tables[path]
-        given = [next(dealt) for _ in range(table.num_rows)]
-        for name in columns:
-            field = table.schema.field(name)
-            values = pa.array([row[name] for row in given], field.type)
-            table = table.set_column(table.schema.get_field_index(name), field, values)
-        tables[path] = table
-    # all else stays, above all the sampling weights: without them other icons would be drawn more often
+def tables(store: Store, version: Version) -> tuple[pa.Table, pa.Table]:
+    """The dataset's icons: (train, held out)."""
+
+    def split(name: str) -> pa.Table:
+        paths = [entry.path for entry in version.files if entry.path.startswith(f"data/{name}-")]
+        return pa.concat_tables(
+            pq.read_table(io.BytesIO(store.read(version, path))) for path in sorted(paths)
+        )
+
+    return split("train"), split("heldout")
+
+
+def dealt(train: pa.Table, heldout: pa.Table, fold: int, folds: int) -> tuple[pa.Table, pa.Table]:
+    """The same icons with one of `folds` equal parts of the families held out instead."""
+    icons = pa.concat_tables([train, heldout]).sort_by("icon_id")
+    families = icons["family_id"].to_pylist()
+    names = sorted(set(families))
+    order = np.random.default_rng(0).permutation(len(names))
+    chosen = {names[index] for index in order[fold::folds]}
+    out = pa.array([family in chosen for family in families])
+    return icons.filter(pc.invert(out)), icons.filter(out)
+
+
+def shuffled(train: pa.Table, seed: int) -> pa.Table:
+    """The same pictures with each other's captions."""
+    order = pa.array(np.random.default_rng(seed).permutation(train.num_rows))
+    for name in ("caption", "captions"):
+        at = train.schema.get_field_index(name)
+        train = train.set_column(at, train.schema.field(name), train[name].take(order))
+    return train
+
+
+def written(store: Store, version: Version, train: pa.Table, heldout: pa.Table) -> str:
+    """Id of a version of the dataset with these icons, and the sampling weights that they would have."""
+    columns = (train[name].to_pylist() for name in ("icon_id", "family_id", "author"))
+    weights = sampling_weights(zip(*columns, strict=True))
+    lines = [f"{icon},{weight:.9g}\n" for icon, weight in sorted(weights.by_icon.items())]
     files = {
         entry.path: store.read(version, entry.path)
         for entry in version.files
         if not entry.path.startswith("data/")
     }
-    for path, table in tables.items():
+    files[WEIGHTS_FILE] = ("icon_id,weight\n" + "".join(lines)).encode()
+    for name, table in (("train", train), ("heldout", heldout)):
         buffer = io.BytesIO()
         pq.write_table(table, buffer)
-        files[path] = buffer.getvalue()
+        files[f"data/{name}-icons.parquet"] = buffer.getvalue()
     return store.commit(files).id
 
 
-def summary(category: str, dataset: str, icons: dict, config: dict, runs: list[dict]) -> dict:
+def summary(runs: list[dict]) -> dict:
     """What the runs say together; each seed has its own noise, so changes are compared within a seed."""
-    own = [run["lora_loss"] for run in runs if run["captions"] == "own captions"]
-    other = [run["lora_loss"] for run in runs if run["captions"] != "own captions"]
-    gains = [run["base_loss"] - run["lora_loss"] for run in runs if run["captions"] == "own captions"]
+    own = [run for run in runs if run["captions"] == OWN]
+    other = [run for run in runs if run["captions"] == SHUFFLED]
+    gains = [run["base_loss"] - run["lora_loss"] for run in own]
+    against = [two["lora_loss"] - one["lora_loss"] for one, two in zip(own, other, strict=True)]
+    by_sigma = [
+        np.subtract(two["lora_by_sigma"], one["lora_by_sigma"]) for one, two in zip(own, other, strict=True)
+    ]
     return {
-        "category": category,
-        "dataset": dataset,
-        "icons": icons,
-        "config": config,
-        "runs": runs,
         "gain_over_base": {
             "mean": float(np.mean(gains)),
             "spread": float(np.ptp(gains)),
             "worst": min(gains),
         },
         "gain_over_shuffled": {
-            "mean": float(np.mean(np.subtract(other, own))),
-            "worst": float(np.min(np.subtract(other, own))),
+            "mean": float(np.mean(against)),
+            "worst": min(against),
+            "by_sigma": np.mean(by_sigma, axis=0).round(5).tolist(),
         },
-        "machine": {"cores": os.cpu_count(), "torch": torch.__version__, "python": platform.python_version()},
+    }
+
+
+def trained(store: Store, version_id: str, base: str, partition: str, work: Path, config: dict) -> dict:
+    """One training: losses before and after."""
+    started = time.perf_counter()
+    outcome = train(
+        TrainingRequest(
+            store_root=str(store.root),
+            dataset_version=version_id,
+            base=base,
+            config=preset("cpu-nano", eval_icons=EVAL_ICONS, tensorboard=False, export="last", **config),
+            partition=partition,
+            work_dir=str(work),
+        ),
+        quiet=True,
+    )
+    assert outcome is not None
+    report = json.loads(store.read(store.version(outcome.version_id), weight_files.REPORT_NAME))
+    return {
+        "icons": {"train": outcome.icons, "heldout": outcome.heldout_icons},
+        "base_loss": outcome.heldout_loss_before,
+        "lora_loss": outcome.heldout_loss_after,
+        "lora_by_sigma": report["evaluations"][-1]["heldout"]["by_sigma"],
+        "train_before": outcome.train_loss_before,
+        "train_after": outcome.train_loss_after,
+        "seconds": round(time.perf_counter() - started, 1),
     }
 
 
@@ -99,58 +150,55 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--store", type=Path, required=True)
-    parser.add_argument("--category", default="Human_physiology")
+    parser.add_argument("--category", default=CATEGORY)
+    parser.add_argument("--folds", type=int, help="0: the dataset's own split; default: 4, for the library 0")
     parser.add_argument("--base", default="flux-nano")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, help="default: one a fold, 3 without folds")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--work", type=Path, default=Path("data/nano_lora"))
     parser.add_argument("--out", type=Path, help="default: see above")
     options = parser.parse_args()
-    store = Store(options.store)
     partition = ALL if options.category == "library" else options.category
-    out = options.out or RESULTS / ("nano_lora_library.json" if partition == ALL else "nano_lora.json")
+    folds = options.folds if options.folds is not None else (0 if partition == ALL else 4)
+    suffix = "" if options.category == CATEGORY else f"_{options.category.lower()}"
+    out = options.out or RESULTS / f"nano_lora{suffix}.json"
+    store = Store(options.store)
     ref = store.get_ref("icon_dataset", partition=partition)
     if ref is None:
         parser.error(
             f"no dataset of {options.category} in {options.store}: make it with `bioicons run` first"
         )
+    version = store.version(ref.version_id)
     changed = {"steps": options.steps, "learning_rate": options.learning_rate}
     changed = {name: value for name, value in changed.items() if value is not None}
+    train_icons, heldout = tables(store, version)
     runs = []
-    for seed in range(options.seeds):
-        for kind in ("own captions", "shuffled captions"):
-            version = ref.version_id if kind == "own captions" else shuffled(store, ref.version_id, seed)
-            config = preset(
-                "cpu-nano", seed=seed, eval_icons=EVAL_ICONS, tensorboard=False, export="last", **changed
-            )
-            started = time.perf_counter()
-            outcome = train(
-                TrainingRequest(
-                    store_root=str(options.store),
-                    dataset_version=version,
-                    base=options.base,
-                    config=config,
-                    partition=partition,
-                    work_dir=str(options.work),
-                ),
-                quiet=True,
-            )
-            assert outcome is not None
-            run = {
-                "captions": kind,
-                "seed": seed,
-                "base_loss": outcome.heldout_loss_before,
-                "lora_loss": outcome.heldout_loss_after,
-                "train_before": outcome.train_loss_before,
-                "train_after": outcome.train_loss_after,
-                "seconds": round(time.perf_counter() - started, 1),
-            }
-            runs.append(run)
-            print(json.dumps(run), flush=True)
+    for seed in range(options.seeds or folds or 3):
+        pair = dealt(train_icons, heldout, seed % folds, folds) if folds else (train_icons, heldout)
+        for kind in (OWN, SHUFFLED):
+            icons = pair[0] if kind == OWN else shuffled(pair[0], seed)
+            version_id = written(store, version, icons, pair[1])
+            config = {"seed": seed, **changed}
+            found = trained(store, version_id, options.base, partition, options.work, config)
+            runs.append({"captions": kind, "seed": seed, **found})
+            print(json.dumps(runs[-1]), flush=True)
+        result = {
+            "category": options.category,
+            "dataset": ref.version_id,
+            "base": options.base,
+            "icons": train_icons.num_rows + heldout.num_rows,
+            "folds": folds,
+            "config": preset("cpu-nano", eval_icons=EVAL_ICONS, **changed).identity(),
+            "runs": runs,
+            **summary(runs),
+            "machine": {
+                "cores": os.cpu_count(),
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+            },
+        }
         # after every seed: what is measured is not lost with the rest
-        icons = {"train": outcome.icons, "heldout": outcome.heldout_icons}
-        result = summary(options.category, ref.version_id, icons, config.identity(), runs)
         out.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps({key: result[key] for key in ("gain_over_base", "gain_over_shuffled")}))
 

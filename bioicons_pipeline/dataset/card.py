@@ -105,7 +105,9 @@ Each icon keeps the licence its author gave it: the column `spdx` and the file `
 
 `sampling_weights.csv` says how often to draw each training icon, so that one author does not become the
 style: a family of look-alikes counts once, and no author has more than
-{facts["sampling"]["author_cap"]:.0%} of the draws. The largest shares:
+{facts["sampling"]["author_cap"]:.0%} of the draws. No family is drawn more than
+{facts["sampling"]["family_limit"]:g} times as often as its even share, so that the few icons of the other
+authors are not learnt by heart. The largest shares:
 
 {_shares(facts["sampling"]["author_share"])}
 

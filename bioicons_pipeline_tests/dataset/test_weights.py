@@ -1,5 +1,7 @@
 """Sampling weights: families count once, no author becomes the style, and files and card say so."""
 
+from collections import defaultdict
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,16 +15,49 @@ ICONS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 5)), min_size=1, m
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine too
-@given(ICONS, st.floats(0.05, 1))
-def test_weights_add_up_and_keep_the_cap(icons, cap):
-    made = sampling_weights(icons, cap)
+@given(ICONS, st.floats(0.05, 1), st.floats(1, 10))
+def test_weights_add_up_and_keep_cap_and_limit(icons, cap, limit):
+    made = sampling_weights(icons, cap, limit)
     assert sum(made.by_icon.values()) == pytest.approx(1)
     assert all(weight > 0 for weight in made.by_icon.values())
-    authors = {author for _, _, author in icons}
-    assert made.cap == max(cap, 1 / len(authors))
-    for author in authors:
+    by_family: dict[str, float] = defaultdict(float)
+    for icon, family, _ in icons:
+        by_family[family] += made.by_icon[icon]
+    assert max(by_family.values()) <= limit / len(by_family) + 1e-9
+    for author in {author for _, _, author in icons}:
         share = sum(made.by_icon[icon] for icon, _, other in icons if other == author)
         assert share == pytest.approx(made.share[author]) and share <= made.cap + 1e-9
+
+
+@given(ICONS, st.floats(0.05, 1), st.floats(1, 10))
+def test_the_cap_gives_way_only_where_the_others_cannot_take_up_more(icons, cap, limit):
+    made = sampling_weights(icons, cap, limit)
+    families = {family: author for _, family, author in icons}
+    most = {
+        author: limit * sum(other == author for other in families.values()) / len(families)
+        for author in set(families.values())
+    }
+    if sum(min(cap, most[author]) for author in most) >= 1 + 1e-9:
+        assert made.cap == cap
+    elif made.cap > cap + 1e-9:  # it gave way: who is below the new cap has all that the limit allows
+        assert all(
+            share == pytest.approx(min(made.cap, most[author])) for author, share in made.share.items()
+        )
+
+
+def test_ten_icons_by_others_are_not_learnt_by_heart():
+    # the icons of Animals in the sample of the library: 96 families by two, 5 by three others
+    icons = [(f"d{n}", f"d{n}", "DBCLS") for n in range(78)] + [
+        (f"s{n}", f"s{n}", "Servier") for n in range(18)
+    ]
+    icons += [("a", "a", "A"), ("b", "b", "A"), ("c", "c", "B"), ("d", "d", "B"), ("e", "e", "C")]
+    capped = sampling_weights(icons, limit=1000)
+    assert capped.share["A"] + capped.share["B"] + capped.share["C"] == pytest.approx(0.5)
+    made = sampling_weights(icons)
+    assert max(made.by_icon.values()) == pytest.approx(2.5 / 101)
+    assert made.share["A"] == pytest.approx(5 / 101) and made.share["C"] == pytest.approx(2.5 / 101)
+    # and the balance is kept as far as it goes: even draws would give 77 % to one author
+    assert made.share["DBCLS"] == made.cap < 0.5 and made.share["Servier"] > 0.4
 
 
 def test_a_family_of_ten_counts_as_much_as_one_of_one():
@@ -45,6 +80,8 @@ def test_empty_and_senseless():
     assert sampling_weights([]).by_icon == {}
     with pytest.raises(ValueError, match="cap"):
         sampling_weights([], cap=0)
+    with pytest.raises(ValueError, match="limit"):
+        sampling_weights([], limit=0.5)
 
 
 def test_weights_lie_in_the_dataset_and_on_the_card(tmp_path):

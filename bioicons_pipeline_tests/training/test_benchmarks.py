@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+
+from bioicons_pipeline.store import Store
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -70,3 +73,72 @@ def test_the_training_benchmark_as_a_program(tmp_path):
     assert set(written["side_by_side"]["step_ms"]) == {"bare", "ours", "plain"}
     assert all(value > 0 for value in written["side_by_side"]["step_ms"].values())
     assert "peak memory, 8 icons" in done.stdout
+
+
+def icon_table(count: int):
+    """Icons of families of one to three, each caption naming its icon."""
+    families = [f"f{number // 3 if number % 2 else number}" for number in range(count)]
+    return pa.table(
+        {
+            "icon_id": [f"i{number:02d}" for number in range(count)],
+            "family_id": families,
+            "author": ["A" if number % 3 else "B" for number in range(count)],
+            "caption": [f"icon {number}" for number in range(count)],
+            "captions": [[f"icon {number}", f"{number}"] for number in range(count)],
+        }
+    )
+
+
+def test_every_icon_is_held_out_by_one_fold_and_no_family_is_on_both_sides():
+    bench = load("nano_lora")
+    icons = icon_table(40)
+    seen = []
+    for fold in range(4):
+        train, heldout = bench.dealt(icons.slice(0, 30), icons.slice(30), fold, 4)
+        assert train.num_rows + heldout.num_rows == 40
+        assert not set(train["family_id"].to_pylist()) & set(heldout["family_id"].to_pylist())
+        seen += heldout["icon_id"].to_pylist()
+    assert sorted(seen) == icons["icon_id"].to_pylist()
+
+
+def test_shuffled_captions_are_the_same_ones_on_other_pictures():
+    bench = load("nano_lora")
+    icons = icon_table(40)
+    other = bench.shuffled(icons, seed=0)
+    assert other["icon_id"].equals(icons["icon_id"])
+    own, given = icons["caption"].to_pylist(), other["caption"].to_pylist()
+    assert sorted(given) == sorted(own) and sum(map(str.__eq__, own, given)) < 5
+    assert [both[0] for both in other["captions"].to_pylist()] == given
+
+
+def test_a_dataset_of_other_icons_has_their_weights_and_all_else(tmp_path):
+    bench = load("nano_lora")
+    store = Store(tmp_path)
+    version = store.commit(
+        {"data/train-x.parquet": b"old", "README.md": b"card", "sampling_weights.csv": b"-"}
+    )
+    icons = icon_table(12)
+    made = store.version(bench.written(store, version, icons.slice(0, 9), icons.slice(9)))
+    assert sorted(entry.path for entry in made.files) == [
+        "README.md", "data/heldout-icons.parquet", "data/train-icons.parquet", "sampling_weights.csv",
+    ]  # fmt: skip
+    train, heldout = bench.tables(store, made)
+    assert train.equals(icons.slice(0, 9)) and heldout.equals(icons.slice(9))
+    lines = store.read(made, "sampling_weights.csv").decode().splitlines()[1:]
+    assert [line.split(",")[0] for line in lines] == train["icon_id"].to_pylist()
+    assert sum(float(line.split(",")[1]) for line in lines) == pytest.approx(1)
+
+
+def test_the_summary_takes_changes_within_a_seed():
+    bench = load("nano_lora")
+    runs = [
+        {"captions": kind, "base_loss": base, "lora_loss": lora, "lora_by_sigma": [lora, lora]}
+        for kind, base, lora in [
+            ("own captions", 0.5, 0.4), ("shuffled captions", 0.5, 0.41),
+            ("own captions", 0.3, 0.22), ("shuffled captions", 0.3, 0.21),
+        ]
+    ]  # fmt: skip
+    found = bench.summary(runs)
+    assert found["gain_over_base"] == pytest.approx({"mean": 0.09, "spread": 0.02, "worst": 0.08})
+    assert found["gain_over_shuffled"]["worst"] == pytest.approx(-0.01)
+    assert found["gain_over_shuffled"]["mean"] == pytest.approx(0)

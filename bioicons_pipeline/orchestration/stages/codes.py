@@ -9,7 +9,7 @@ CODE_VERSIONS = {
     "icon_manifest": "3",
     "rasterized_icons": "2",
     "icon_captions": "4",
-    "icon_dataset": "3",
+    "icon_dataset": "4",
     "training_plan": "1",
     "lora_weights": "1",
     "sample_grid": "2",
