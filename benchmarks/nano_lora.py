@@ -18,6 +18,7 @@ import io
 import json
 import os
 import platform
+import tempfile
 import time
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from bioicons_pipeline.dataset import sampling_weights
 from bioicons_pipeline.store import Store, Version
 from bioicons_pipeline.store.names import ALL
 from bioicons_pipeline.training import files as weight_files
+from bioicons_pipeline.training.config import TrainingConfig
 from bioicons_pipeline.training.data import WEIGHTS_FILE
 from bioicons_pipeline.training.presets import preset
 from bioicons_pipeline.training.request import TrainingRequest
@@ -117,7 +119,9 @@ def summary(runs: list[dict]) -> dict:
     }
 
 
-def trained(store: Store, version_id: str, base: str, partition: str, work: Path, config: dict) -> dict:
+def trained(
+    store: Store, version_id: str, base: str, partition: str, work: Path, config: TrainingConfig
+) -> dict:
     """One training: losses before and after."""
     started = time.perf_counter()
     outcome = train(
@@ -125,7 +129,7 @@ def trained(store: Store, version_id: str, base: str, partition: str, work: Path
             store_root=str(store.root),
             dataset_version=version_id,
             base=base,
-            config=preset("cpu-nano", eval_icons=EVAL_ICONS, tensorboard=False, export="last", **config),
+            config=config,
             partition=partition,
             work_dir=str(work),
         ),
@@ -156,7 +160,6 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, help="default: one a fold, 3 without folds")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--learning-rate", type=float)
-    parser.add_argument("--work", type=Path, default=Path("data/nano_lora"))
     parser.add_argument("--out", type=Path, help="default: see above")
     options = parser.parse_args()
     partition = ALL if options.category == "library" else options.category
@@ -172,24 +175,28 @@ def main() -> None:
     version = store.version(ref.version_id)
     changed = {"steps": options.steps, "learning_rate": options.learning_rate}
     changed = {name: value for name, value in changed.items() if value is not None}
+    # the last adapter, not the best: the held-out icons that judge must not choose
+    config = preset("cpu-nano", eval_icons=EVAL_ICONS, tensorboard=False, export="last", **changed)
     train_icons, heldout = tables(store, version)
+    # a folder of its own: a training that was done before would be taken from it, and its time be nothing
+    scratch = tempfile.TemporaryDirectory(prefix="nano_lora-")
     runs = []
     for seed in range(options.seeds or folds or 3):
         pair = dealt(train_icons, heldout, seed % folds, folds) if folds else (train_icons, heldout)
         for kind in (OWN, SHUFFLED):
             icons = pair[0] if kind == OWN else shuffled(pair[0], seed)
             version_id = written(store, version, icons, pair[1])
-            config = {"seed": seed, **changed}
-            found = trained(store, version_id, options.base, partition, options.work, config)
+            seeded = config.model_copy(update={"seed": seed})
+            found = trained(store, version_id, options.base, partition, Path(scratch.name), seeded)
             runs.append({"captions": kind, "seed": seed, **found})
             print(json.dumps(runs[-1]), flush=True)
         result = {
             "category": options.category,
             "dataset": ref.version_id,
             "base": options.base,
-            "icons": train_icons.num_rows + heldout.num_rows,
+            "icons": {"train": train_icons.num_rows, "heldout": heldout.num_rows},
             "folds": folds,
-            "config": preset("cpu-nano", eval_icons=EVAL_ICONS, **changed).identity(),
+            "config": config.identity(),
             "runs": runs,
             **summary(runs),
             "machine": {

@@ -71,12 +71,16 @@ def is_plural(word: str) -> bool:
     return not _SINGULAR_S.search(low)
 
 
+_THINGS = re.compile(r"(?:magnifying|stained|hour|wine|watch) ?glass|traffic light|glass of ", re.IGNORECASE)
+"""Glass and light are things here, and not what things are made of."""
+
+
 @lru_cache(maxsize=8192)
 def with_article(subject: str, adjective: str | None = None) -> str:
     """`subject` with its adjective and indefinite article: "a pink mouse", "eggs", "an eosinophil"."""
     phrase = f"{adjective} {subject}" if adjective else subject
     head = head_of(subject)
-    counted = not (
+    counted = bool(_THINGS.search(subject)) or not (
         head.endswith(_CONDITIONS)
         or is_plural(head)
         or is_pair(subject)

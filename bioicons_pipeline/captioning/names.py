@@ -239,9 +239,18 @@ def _assemble(items: list[_Item]) -> Name | None:
             body.append(item.text)
     words = [*front, *body]
     unknown = [word for item in items if item.kind == "word" for word in item.text.split() if _strange(word)]
-    # The same word twice in a row comes of two table entries that meet ("immunoglobulin" and "IgG").
-    subject = " ".join(word for word, before in zip(words, ["", *words], strict=False) if word != before)
+    subject = " ".join(_once(" ".join(words).split()))
     return Name(subject, latin, ", ".join(dict.fromkeys(states)) or None, tuple(dict.fromkeys(unknown)))
+
+
+def _once(words: list[str]) -> list[str]:
+    """Without what is said twice in a row: two table entries meet in "immunoglobulin" and "IgG", and in
+    "fruit fly" and "fruit fly with red eyes"."""
+    for length in range(len(words) // 2, 0, -1):
+        for at in range(len(words) - 2 * length + 1):
+            if words[at : at + length] == words[at + length : at + 2 * length]:
+                return _once(words[:at] + words[at + length :])
+    return words
 
 
 def _strange(word: str) -> bool:

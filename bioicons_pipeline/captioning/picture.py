@@ -1,8 +1,8 @@
 """What an icon looks like, measured: its palette by area, its outline, its shading.
 
 Belongs here: pixels -> a few numbers and colour names. Does not belong here: the words for a style
-(`style`), what is shown. The input is the 128 px probe with straight alpha, or the full picture on white;
-everything is measured on the foreground (alpha of at least one half, or not white).
+(`style`), what is shown. The input is a picture with straight alpha, or one on white; everything is measured
+on the foreground, the palette on what is painted in it.
 
 Colour names are Berlin and Kay's basic terms (1969) plus turquoise and beige, as regions in HSV.
 """
@@ -88,20 +88,24 @@ def measure_picture(png: bytes) -> StyleFacts | None:
 def measure_pixels(rgb: np.ndarray, alpha: np.ndarray) -> StyleFacts | None:
     """Measure `rgb` (H, W, 3) and `alpha` (H, W), both 0 to 255; None without foreground.
 
-    A picture without transparency is taken as drawn on white.
+    Foreground is what the white around the drawing, as seen on white, does not reach. What shows through a
+    ring is no paint: with alpha it is left out of the palette.
     """
     share = alpha[..., None] / 255
     rgb = rgb * share + 255 * (1 - share)
-    inside = alpha >= 128 if (alpha < 128).any() else _not_background(rgb)
+    inside = _not_background(rgb)
     count = int(inside.sum())
     if count < 4:
         return None
     hue, saturation, value = _hsv(rgb)
     dark = inside & (value < 0.32)
     edge = inside & ~_eroded(inside)
-    filled = inside & ~dark & ~edge
+    painted = inside & (alpha >= 128)
+    if painted.sum() < 4:  # glass all over
+        painted = inside
+    filled = painted & ~dark & ~edge
     # A drawing that is all lines has no fill: then the lines are its colour.
-    area = filled if filled.sum() >= 0.12 * count else inside
+    area = filled if filled.sum() >= 0.12 * painted.sum() else painted
     names = _name_pixels(hue, saturation, value)
     shares = np.bincount(names[area], minlength=len(COLOURS)) / area.sum()
     order = sorted(range(len(COLOURS)), key=lambda index: (-shares[index], index))
@@ -191,12 +195,15 @@ def _name_pixels(hue: np.ndarray, saturation: np.ndarray, value: np.ndarray) -> 
     for limit, name in reversed(_HUES):
         names[hue < limit] = index[name]
     warm = hue < 50
-    names[((hue < 20) | (hue >= 330)) & (saturation < 0.52) & (value > 0.72)] = index["pink"]
-    names[(hue >= 300) & (hue < 330) & (value < 0.65)] = index["purple"]
+    names[((hue < 12) | (hue >= 330)) & (saturation < 0.52) & (value > 0.72)] = index["pink"]
+    names[(hue >= 300) & (hue < 330) & (value < 0.78)] = index["purple"]
+    names[(hue >= 330) & (hue < 346) & (value < 0.6)] = index["purple"]
     names[warm & (hue >= 14) & (value < 0.72)] = index["brown"]
     names[warm & (hue < 14) & (value < 0.55) & (saturation < 0.75)] = index["brown"]
-    names[(hue >= 18) & (hue < 48) & (saturation < 0.42) & (value >= 0.72)] = index["beige"]
-    neutral = saturation < 0.11
+    names[((hue < 14) | (hue >= 345)) & (saturation < 0.6) & (value < 0.68)] = index["brown"]
+    names[(hue >= 12) & (hue < 48) & (saturation < 0.36) & (value >= 0.72)] = index["beige"]
+    # a light tint is seen as one, a grey one is not
+    neutral = saturation < np.where(value >= 0.93, 0.06, 0.11)
     names[neutral & (value >= 0.93)] = index["white"]
     names[neutral & (value < 0.93)] = index["gray"]
     names[(value < 0.22) | (neutral & (value < 0.32))] = index["black"]

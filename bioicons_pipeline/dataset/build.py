@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from bioicons_pipeline.dataset.card import card_markdown
 from bioicons_pipeline.dataset.schema import SPLITS, dataset_schema
 from bioicons_pipeline.dataset.sharding import shards_of
-from bioicons_pipeline.dataset.weights import FAMILY_LIMIT, sampling_weights
+from bioicons_pipeline.dataset.weights import sampling_weights
 from bioicons_pipeline.library import credits
 
 ROW_GROUP = 32
@@ -129,7 +129,7 @@ def write_card(manifest: pd.DataFrame, info: DatasetInfo, counts: dict[str, int]
         "authors": {name: int(count) for name, count in manifest["author"].value_counts().items()},
         "sampling": {
             "author_cap": round(weights.cap, 6),
-            "family_limit": FAMILY_LIMIT,
+            "family_limit": round(weights.limit, 6),
             "author_share": {name: round(share, 4) for name, share in weights.share.items()},
         },
     }

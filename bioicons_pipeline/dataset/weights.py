@@ -16,24 +16,31 @@ AUTHOR_CAP = 0.25
 FAMILY_LIMIT = 2.5
 """A family is drawn at most this many times as often as if all families were drawn alike. The whole library
 keeps the authors' cap with 2.2; in Animals, the cap alone drew six families in six draws of ten."""
+FAMILY_SHARE = 0.05
+"""Nor is it drawn in more than this share of all draws, where that is over 1.25 times its even share: of ten
+families 2.5 times an even share would be a quarter."""
 
 
 @dataclass(frozen=True)
 class Weights:
     """`by_icon`: icon_id -> probability of being drawn; they add up to 1. `share`: author -> share.
 
-    `cap` is the cap that held: never below what the families of the other authors can take up.
+    `cap` is the cap that held: never below what the families of the other authors can take up. `limit` is
+    the limit of a family that held, in multiples of an even share.
     """
 
     by_icon: dict[str, float]
     share: dict[str, float]
     cap: float
+    limit: float
 
 
 def sampling_weights(
     icons: Iterable[tuple[str, str, str]], cap: float = AUTHOR_CAP, limit: float = FAMILY_LIMIT
 ) -> Weights:
     """Weights of (icon_id, family_id, author) triples of the training split.
+
+    limit: see `FAMILY_LIMIT`; with few families it is lower.
 
     Raises:
         ValueError: a cap outside (0, 1], or a limit below 1.
@@ -44,8 +51,9 @@ def sampling_weights(
         raise ValueError(f"the limit is a multiple of an even share, 1 or more, not {limit}")
     rows = sorted(icons)
     if not rows:
-        return Weights({}, {}, cap)
+        return Weights({}, {}, cap, limit)
     size = Counter(family for _, family, _ in rows)
+    limit = min(limit, max(1.25, FAMILY_SHARE * len(size)))
     raw: dict[str, float] = defaultdict(float)
     for _, family, author in rows:
         raw[author] += 1 / size[family]
@@ -54,7 +62,7 @@ def sampling_weights(
     cap = max(cap, _lowest_cap(most))
     share = _capped(even, {author: min(cap, most[author]) for author in even})
     by_icon = {icon: share[author] / raw[author] / size[family] for icon, family, author in rows}
-    return Weights(by_icon, dict(sorted(share.items())), cap)
+    return Weights(by_icon, dict(sorted(share.items())), cap, limit)
 
 
 def _lowest_cap(most: dict[str, float]) -> float:

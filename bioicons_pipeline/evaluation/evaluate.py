@@ -16,13 +16,14 @@ from bioicons_pipeline.evaluation import figures, memorization
 from bioicons_pipeline.evaluation.adherence import words_of
 from bioicons_pipeline.evaluation.embedding import Embedder
 from bioicons_pipeline.evaluation.figures import Gallery
-from bioicons_pipeline.evaluation.icons import RealIcon, some
+from bioicons_pipeline.evaluation.icons import RealIcon
 from bioicons_pipeline.evaluation.measure import BASE, GRAIN, REAL, RESERVED, Measure
 from bioicons_pipeline.evaluation.memorization import PromptCopies, Scored
 from bioicons_pipeline.evaluation.records import Evaluation, Task, facts_of, grid_rows
 from bioicons_pipeline.evaluation.vectorizability import grainy, vector_facts, vector_measures
 from bioicons_pipeline.generation.copies import CopyIndex, CopyScore
 from bioicons_pipeline.generation.sampler import load_pipeline, sample
+from bioicons_pipeline.training.data import families_in_turn
 
 if TYPE_CHECKING:
     from bioicons_pipeline.evaluation.losses import HeldOut
@@ -66,7 +67,7 @@ def evaluate(task: Task, progress: Progress) -> Evaluation:
             "No icon is held out of this dataset: take the library-wide LoRA, or a larger category."
         )
     scales = _scales(task.adapters)
-    heldout = some(task.heldout, MOST_HELDOUT)
+    heldout = families_in_turn(task.heldout, MOST_HELDOUT)
     ready = _encoded(task, heldout, progress)
     pipeline = load_pipeline(task.base, [adapter.path for adapter in task.adapters])
     losses = _losses(pipeline, scales, ready, task.seed, progress)
@@ -76,7 +77,7 @@ def evaluate(task: Task, progress: Progress) -> Evaluation:
     prompts = [heldout[number % len(heldout)] for number in range(task.count)]
     drawn = _drawn(pipeline, scales, prompts, task, progress)
     del pipeline
-    train = some(task.train, MOST_TRAIN)
+    train = families_in_turn(task.train, MOST_TRAIN)
     gallery = _gallery(heldout, train, prompts, drawn, task.settings.size)
     progress("style", 0, 1)
     style, features = figures.style_measure(gallery)

@@ -6,7 +6,6 @@ the dataset's format (dataset), encodings (`losses`).
 
 from __future__ import annotations
 
-import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,21 +49,6 @@ def read_split(folder: Path, split: str) -> list[RealIcon]:
                     for row in batch.to_pylist()
                 ]
     return sorted(found, key=lambda icon: icon.icon_id)
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def some(icons: list[RealIcon], most: int) -> list[RealIcon]:
-    """At most `most` icons, one family after another, then a second icon of each, chosen by a hash: the same
-    every time, and not the first by name."""
-    turn: dict[str, int] = {}
-    ranked = []
-    for icon in sorted(icons, key=lambda icon: _hash(icon.icon_id)):
-        turn[icon.family_id] = turn.get(icon.family_id, -1) + 1
-        ranked.append((turn[icon.family_id], _hash(icon.family_id), icon))
-    return [icon for _, _, icon in sorted(ranked, key=lambda found: found[:2])][:most]
 
 
 def subset(icon_set: IconSet, icons: list[RealIcon]) -> IconSet:

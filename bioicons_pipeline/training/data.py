@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -35,6 +36,8 @@ class Icon:
     weight: float = 1.0
     size: Size | None = None
     """(height, width) in px of the bucket that it is trained in; None: the square."""
+    family_id: str = ""
+    """Family of look-alikes; empty: none is known."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def _read_weights(file: Path) -> dict[str, float] | None:
 
 def _open_split(files: Sequence[Path], weights: dict[str, float] | None) -> IconSet:
     icons: dict[str, Icon] = {}
-    for record in _records(files, ["icon_id", "image", "caption", "captions"]):
+    for record in _records(files, ["icon_id", "image", "caption", "captions", "family_id"]):
         icon_id, caption = record["icon_id"], record.get("caption")
         variants = tuple(dict.fromkeys(text for text in (record.get("captions") or []) if text))
         captions: tuple[str, ...] = tuple(dict.fromkeys([*([caption] if caption else []), *variants]))
@@ -108,7 +111,8 @@ def _open_split(files: Sequence[Path], weights: dict[str, float] | None) -> Icon
         if not (np.isfinite(weight) and weight >= 0):
             raise TrainingError(f"Icon {icon_id} has the sampling weight {weight}: it must be 0 or more.")
         content = hashlib.sha256(record["image"]["bytes"]).hexdigest()
-        icons[icon_id] = Icon(icon_id, content, captions, weight)
+        family = record.get("family_id") or ""
+        icons[icon_id] = Icon(icon_id, content, captions, weight, family_id=family)
     return IconSet(tuple(icons[key] for key in sorted(icons)), tuple(files))
 
 
@@ -123,6 +127,34 @@ def _records(files: Sequence[Path], columns: Sequence[str]) -> Iterator[dict[str
                 )
             for batch in file.iter_batches(batch_size=16, columns=present):
                 yield from batch.to_pylist()
+
+
+class OfFamily(Protocol):
+    """What is told of an icon to choose it."""
+
+    @property
+    def icon_id(self) -> str: ...
+    @property
+    def family_id(self) -> str: ...
+
+
+T = TypeVar("T", bound=OfFamily)
+
+
+def families_in_turn(icons: Iterable[T], most: int) -> list[T]:
+    """At most `most` icons, one of each family, then a second of each, by a hash: the same every time, not
+    the first by name, and not seven of one drawing's colours."""
+    turn: Counter[str] = Counter()
+    ranked = []
+    for icon in sorted(icons, key=lambda icon: _hash(icon.icon_id)):
+        family = icon.family_id or icon.icon_id
+        ranked.append((turn[family], _hash(family), icon))
+        turn[family] += 1
+    return [icon for _, _, icon in sorted(ranked, key=lambda found: found[:2])][:most]
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from bioicons_pipeline.training.cache import EncodingCache
-from bioicons_pipeline.training.data import Icon, IconSet
+from bioicons_pipeline.training.data import Icon, IconSet, families_in_turn
 from bioicons_pipeline.training.errors import NonFiniteError
 from bioicons_pipeline.training.objective import flow_matching_loss, scale_latents
 
@@ -31,9 +31,8 @@ class FixedNoise:
 
     @classmethod
     def choose(cls, icon_set: IconSet, most: int, sigmas: Sequence[float], seed: int) -> FixedNoise:
-        """At most `most` icons of the set, chosen by a hash of their id (not the first by name)."""
-        ranked = sorted(icon_set.icons, key=lambda icon: hashlib.sha256(icon.icon_id.encode()).hexdigest())
-        return cls(tuple(ranked[:most]), tuple(sigmas), seed)
+        """At most `most` icons of the set: as `families_in_turn` chooses."""
+        return cls(tuple(families_in_turn(icon_set.icons, most)), tuple(sigmas), seed)
 
     def noise(self, icon: Icon, sigma_index: int, shape: torch.Size) -> torch.Tensor:
         """The noise of one icon at one sigma; independent of the other icons."""

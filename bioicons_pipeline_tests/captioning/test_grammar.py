@@ -117,6 +117,10 @@ def test_the_same_drawing_by_another_author_has_another_sub_style():
         ("protein purification columns", "protein purification columns"),
         ("contact lens", "a contact lens"),
         ("bile calculi", "bile calculi"),
+        ("magnifying glass", "a magnifying glass"),
+        ("glass of milk", "a glass of milk"),
+        ("traffic light", "a traffic light"),
+        ("glass", "glass"),
     ],
 )
 def test_articles(subject, phrase):

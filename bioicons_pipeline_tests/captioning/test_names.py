@@ -26,6 +26,7 @@ from bioicons_pipeline.captioning.vocabulary import known, split_glued, suggesti
         ("area", "Scientific_graphs", "area chart", None, None),
         ("area", "Animals", "area", None, None),
         ("spleen-3", "human_physiology", "spleen", None, None),
+        ("fruitfly_drosophila-redeyes", "Animals", "fruit fly with red eyes", None, None),
     ],
 )
 def test_names_are_read(name, category, subject, latin, state):

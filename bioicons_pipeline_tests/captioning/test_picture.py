@@ -34,6 +34,14 @@ def drawing(fill, outline=None, *, width=4, white=False, blur=False) -> bytes:
         ("#909090", "gray"),
         ("#f4dfc0", "beige"),
         ("#20b0b8", "turquoise"),
+        # fills of icons of the library that are named after their colour, by eye
+        ("#a37c71", "brown"),
+        ("#9e635d", "brown"),
+        ("#87525f", "brown"),
+        ("#af4690", "purple"),
+        ("#fbab8e", "orange"),
+        ("#f6deeb", "pink"),
+        ("#f4f4f6", "white"),
     ],
 )
 @pytest.mark.parametrize("white", [False, True])
@@ -45,6 +53,16 @@ def test_colour_by_area_whatever_the_outline(fill, name, white):
 def test_a_white_mouse_on_white_is_white_where_it_has_an_outline():
     facts = measure_picture(drawing("white", "black", white=True))
     assert facts is not None and facts.palette[0][0] == "white"
+
+
+def test_paper_seen_through_a_ring_is_no_white_paint():
+    ring = drawing((0, 0, 0, 0), "#30a050", width=8)
+    facts = measure_picture(ring)
+    assert facts is not None and colour_of(facts) == "green"
+    # white paint inside is white, and without alpha nobody can tell
+    for png in (drawing("white", "#30a050", width=8), drawing("white", "#30a050", width=8, white=True)):
+        painted = measure_picture(png)
+        assert painted is not None and painted.palette[0][0] == "white"
 
 
 def test_outline_and_shading_are_told_apart():

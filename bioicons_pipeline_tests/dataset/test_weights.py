@@ -23,7 +23,8 @@ def test_weights_add_up_and_keep_cap_and_limit(icons, cap, limit):
     by_family: dict[str, float] = defaultdict(float)
     for icon, family, _ in icons:
         by_family[family] += made.by_icon[icon]
-    assert max(by_family.values()) <= limit / len(by_family) + 1e-9
+    assert made.limit <= limit
+    assert max(by_family.values()) <= made.limit / len(by_family) + 1e-9
     for author in {author for _, _, author in icons}:
         share = sum(made.by_icon[icon] for icon, _, other in icons if other == author)
         assert share == pytest.approx(made.share[author]) and share <= made.cap + 1e-9
@@ -34,7 +35,7 @@ def test_the_cap_gives_way_only_where_the_others_cannot_take_up_more(icons, cap,
     made = sampling_weights(icons, cap, limit)
     families = {family: author for _, family, author in icons}
     most = {
-        author: limit * sum(other == author for other in families.values()) / len(families)
+        author: made.limit * sum(other == author for other in families.values()) / len(families)
         for author in set(families.values())
     }
     if sum(min(cap, most[author]) for author in most) >= 1 + 1e-9:
@@ -51,8 +52,6 @@ def test_ten_icons_by_others_are_not_learnt_by_heart():
         (f"s{n}", f"s{n}", "Servier") for n in range(18)
     ]
     icons += [("a", "a", "A"), ("b", "b", "A"), ("c", "c", "B"), ("d", "d", "B"), ("e", "e", "C")]
-    capped = sampling_weights(icons, limit=1000)
-    assert capped.share["A"] + capped.share["B"] + capped.share["C"] == pytest.approx(0.5)
     made = sampling_weights(icons)
     assert max(made.by_icon.values()) == pytest.approx(2.5 / 101)
     assert made.share["A"] == pytest.approx(5 / 101) and made.share["C"] == pytest.approx(2.5 / 101)
@@ -65,6 +64,14 @@ def test_a_family_of_ten_counts_as_much_as_one_of_one():
     made = sampling_weights(icons, cap=1)
     assert made.by_icon["single"] == pytest.approx(0.5)
     assert made.by_icon["v3"] == pytest.approx(0.05)
+
+
+def test_one_of_ten_families_is_not_a_quarter_of_the_draws():
+    icons = [(f"s{n}", f"s{n}", "Servier") for n in range(9)] + [("h", "h", "Helicase")]
+    made = sampling_weights(icons)
+    assert made.by_icon["h"] == pytest.approx(0.125) and made.limit == 1.25
+    many = [(f"s{n}", f"s{n}", "Servier") for n in range(99)] + [("h", "h", "Helicase")]
+    assert sampling_weights(many).by_icon["h"] == pytest.approx(2.5 / 100)
 
 
 def test_half_a_library_by_one_author_is_capped():

@@ -10,12 +10,13 @@ from PIL import Image
 
 from bioicons_pipeline.evaluation.figures import loss_measures
 from bioicons_pipeline.evaluation.heldout import SIGMAS, Losses
-from bioicons_pipeline.evaluation.icons import RealIcon, some
+from bioicons_pipeline.evaluation.icons import RealIcon
 from bioicons_pipeline.evaluation.intervals import Estimate
 from bioicons_pipeline.evaluation.measure import BASE, REAL, Measure, Proof, Verdict, lower_is_better
 from bioicons_pipeline.evaluation.memorization import PromptCopies
 from bioicons_pipeline.evaluation.records import Evaluation, Row, png_of
 from bioicons_pipeline.evaluation.report import make_report, markdown_table
+from bioicons_pipeline.training.data import families_in_turn
 
 EVIL = '<script>alert("1")</script>'
 LORA = f"{EVIL}.safetensors"
@@ -110,6 +111,6 @@ def test_verdicts_in_words():
 
 def test_some_icons_are_of_all_families_first():
     icons = [real(number, number // 4) for number in range(40)]
-    chosen = some(icons, 10)
-    assert len({icon.family_id for icon in chosen}) == 10 and chosen == some(icons[::-1], 10)
-    assert len(some(icons, 100)) == 40
+    chosen = families_in_turn(icons, 10)
+    assert len({icon.family_id for icon in chosen}) == 10 and chosen == families_in_turn(icons[::-1], 10)
+    assert len(families_in_turn(icons, 100)) == 40

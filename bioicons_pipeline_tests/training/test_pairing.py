@@ -18,6 +18,7 @@ from bioicons_pipeline.training.config import TrainingConfig
 from bioicons_pipeline.training.data import Icon, SamplePlan, micro_batch, open_dataset
 from bioicons_pipeline.training.encoders import fill_cache
 from bioicons_pipeline.training.errors import TrainingError
+from bioicons_pipeline.training.evaluate import FixedNoise
 from bioicons_pipeline.training.loop import batches
 from bioicons_pipeline.training.lora import BatchSource
 from bioicons_pipeline.training.objective import scale_latents
@@ -371,6 +372,16 @@ def test_reading_rows(tmp_path):
     assert len(heldout) == 0 and [icon.icon_id for icon in train.icons] == sorted(by_id)
     pictures = dict(train.pictures({rows[3]["icon_id"]}))
     assert list(pictures.values()) == [rows[3]["image"]["bytes"]]
+
+
+def test_the_icons_that_judge_are_of_different_families(tmp_path):
+    rows = make_rows(12)
+    for index, row in enumerate(rows):  # nine colours of one drawing, and three others
+        row["family_id"] = f"f{max(0, index - 8)}"
+    _, heldout = open_dataset(write_split(tmp_path, make_rows(2, start=20), rows))
+    for most, families in ((4, 4), (2, 2), (12, 4)):
+        chosen = FixedNoise.choose(heldout, most, (0.5,), seed=0).icons
+        assert len(chosen) == most and len({icon.family_id for icon in chosen}) == families
 
 
 def test_pictures_are_streamed(tmp_path, monkeypatch):

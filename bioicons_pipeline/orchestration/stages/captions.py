@@ -63,7 +63,9 @@ def caption(store: Store, category: str) -> Outcome:
             continue
         author = row.author_folder if isinstance(row.author_folder, str) else None
         icon = str(row.icon_id)
-        families[icon], pictures[icon] = str(row.family_id), measure_picture(store.read(images, path))
+        alpha = f"alpha/{row.icon_id}.png"  # tells white paint from the paper seen through a ring
+        picture = store.read(images, alpha if alpha in drawn else path)
+        families[icon], pictures[icon] = str(row.family_id), measure_picture(picture)
         made[icon] = caption_icon(str(row.name), category, author=author, picture=pictures[icon])
         if isinstance(row.caption, str) and row.caption.strip():
             own[icon] = row.caption

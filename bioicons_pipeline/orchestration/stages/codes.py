@@ -8,7 +8,7 @@ CODE_VERSIONS = {
     "svg_snapshot": "1",
     "icon_manifest": "3",
     "rasterized_icons": "2",
-    "icon_captions": "4",
+    "icon_captions": "5",
     "icon_dataset": "4",
     "training_plan": "1",
     "lora_weights": "1",

@@ -23,7 +23,7 @@ from bioicons_pipeline.training.encoders import PhaseProgress
 from bioicons_pipeline.training.pretrain.icons import BaseIcon, BaseIcons
 from bioicons_pipeline.training.pretrain.sets import SOURCES
 
-CAPTIONS_VERSION = 2
+CAPTIONS_VERSION = 3
 """Counted up with every change of what is said; captions are kept on disk."""
 PREFIXES = (
     "emoji style", "icon style", "sticker style", "clip art style", "symbol style", "cartoon style",
