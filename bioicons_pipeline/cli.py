@@ -6,6 +6,8 @@ Exit codes: 0 it is done; 2 something is wrong and the sentence says how to mend
 1 a bug.
 """
 
+import errno
+import os
 import sys
 from typing import Annotated, Any
 
@@ -119,6 +121,13 @@ def main() -> None:
     except BioiconsError as error:
         console.print(f"[bold red]Error:[/] {escape(str(error))}")
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename is not None:
+            raise
+        console.print(f"[bold red]Error:[/] the output cannot be written ({error.strerror}).")
+        # what is still buffered would fail once more when Python exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,10 @@ class OutdatedError(BioiconsError):
     """What is to be exported or published has icons that were withdrawn since it was built."""
 
 
+class EmptyError(BioiconsError):
+    """There is no icon to write."""
+
+
 @export_app.callback()
 def export() -> None:
     """Write what was built into a folder that other programs read."""
@@ -151,6 +155,7 @@ def _built_dataset(
     Raises:
         NotBuiltError: there is none; says which command makes it.
         OutdatedError: the category is gone upstream, or an icon was withdrawn since.
+        EmptyError: no icon of it may be used.
     """
     from bioicons_pipeline.orchestration.stages import base
     from bioicons_pipeline.orchestration.stages.gone import gone_since
@@ -164,6 +169,11 @@ def _built_dataset(
         raise OutdatedError(
             f"{category} was withdrawn upstream (seen at {commit[:12]}): its last dataset is not handed out "
             "any more, choose another category."
+        )
+    if not (ref.info or {}).get("icons", 1):
+        raise EmptyError(
+            f"{category or 'The library'} has no icon that may be used: `bioicons manifest"
+            f"{f' --category {category}' if category else ''}` says why each is left out."
         )
     settings.work_dir.mkdir(parents=True, exist_ok=True)
     with (

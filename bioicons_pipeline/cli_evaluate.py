@@ -105,9 +105,9 @@ def _chosen(
     from bioicons_pipeline.orchestration.workshop import (
         NotTrainedError,
         Stock,
-        how_to_train,
         named_adapter,
         suitable_adapter,
+        what_is_missing,
     )
     from bioicons_pipeline.store import Store
     from bioicons_pipeline.training.base_models import resolve_base
@@ -120,9 +120,7 @@ def _chosen(
         return stock, base, [named_adapter(stock, base, text) for text in loras]
     suits = suitable_adapter(stock, base, category)
     if suits is None:
-        raise NotTrainedError(
-            f"There is no LoRA on {base.name} to evaluate: train one with `{how_to_train(base, category)}`."
-        )
+        raise NotTrainedError(f"There is nothing to evaluate. {what_is_missing(stock, base, category)}.")
     return stock, base, [suits]
 
 

@@ -161,16 +161,19 @@ def _workshop(
     """Base, adapters, settings and training icons of a call; refuses before anything heavy is loaded."""
     from bioicons_pipeline.orchestration.workshop import (
         Stock,
-        how_to_train,
+        check_known,
         make_workshop,
         named_adapter,
         suitable_adapter,
+        what_is_missing,
     )  # fmt: skip
     from bioicons_pipeline.store import Store
     from bioicons_pipeline.training.base_models import resolve_base
 
     stock = Stock(Store(settings.resolved_store_root), settings.cache_dir)
     base = resolve_base(base_name, settings.bases_dir)
+    if category is not None:
+        check_known(stock.store, category)
     if loras is not None:
         adapters = [named_adapter(stock, base, text) for text in loras]
     elif suits := suitable_adapter(stock, base, category):
@@ -178,8 +181,8 @@ def _workshop(
     else:
         adapters = []
         console.print(
-            f"[yellow]There is no LoRA on {base.name} yet, so this is the base alone, not bioicons style:[/] "
-            f"train one with `{how_to_train(base, category)}`."
+            "[yellow]This is the base alone, not bioicons style.[/] "
+            f"{escape(what_is_missing(stock, base, category))}."
         )
     with progress_bars(console) as bar:
         return make_workshop(

@@ -192,11 +192,14 @@ def _say_summary(summary, seconds: float) -> None:
     }  # fmt: skip
     files = {names.WEIGHTS: WEIGHTS_NAME, names.GRID: "grid.png", names.EVALUATION: "report.html"}
     for asset, folder in summary.outputs.items():
+        if asset != names.DATASET and weights and not trained:
+            continue  # its folder has nothing but the reason, which is said below
         path = folder / files.get(asset, "")
         say(f"{labels[asset]:<8} {path if path.exists() else folder}")
     _warn_of_withdrawn(say, settings)
     say(f"UI       {ui_command(settings)}   then http://localhost:3000")
-    say(f"Done in {seconds:.0f} s.")
+    if trained or not weights:
+        say(f"Done in {seconds:.0f} s.")
 
 
 def _warn_of_withdrawn(say: Say, settings) -> None:

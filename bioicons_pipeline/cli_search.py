@@ -32,8 +32,8 @@ def search(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Write the icons into this folder: SVG (made safe), PNG, ATTRIBUTION.md, LICENSES/, "
-            "overview.png.",
+            help="Write the icons into this folder, empty or new: SVG (made safe), PNG, ATTRIBUTION.md, "
+            "LICENSES/, overview.png.",
             show_default=False,
         ),
     ] = None,
@@ -50,14 +50,16 @@ def search(
     store = Store(settings.resolved_store_root)
     if category is not None:
         check_category(category, library_categories(store))
+    if out is not None:
+        from bioicons_pipeline.generation.found import check_free, draw_hits, write_found
+
+        check_free(out)
     found = icon_search(store, settings, Console(stderr=True)).find(query, count, category)
     if as_json:
         say_json({"query": found.query or query, "icons": [_as_row(hit) for hit in found.hits]})
     else:
         _show(found, query)
     if out is not None and found.hits:
-        from bioicons_pipeline.generation.found import draw_hits, write_found
-
         drawn = draw_hits(found.hits, store.read_blob)
         for one in drawn:
             if not one.svg:

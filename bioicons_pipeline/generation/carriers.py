@@ -186,8 +186,12 @@ def _chunks(png: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def embed_svg(svg: bytes, card: Card) -> bytes:
-    """`svg` with the card in its `<metadata>`; other metadata and everything drawn stay."""
+    """`svg` with the card in its `<metadata>` and its status in `<desc>`, which screen readers and editors
+    show; other metadata and everything drawn stay."""
     root = _parsed(svg)
+    for desc in root.findall(f"{{{_SVG}}}desc"):
+        if (desc.text or "").startswith("AI-generated"):  # and not what a person wrote instead
+            desc.text = card.description
     for old in list(root.iter(f"{{{_SVG}}}metadata")):
         parent = old.getparent()
         if parent is not None and next(old.iter("{*}card"), None) is not None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.generation.carriers import png_bytes
 from bioicons_pipeline.generation.search import Hit
 from bioicons_pipeline.generation.sheet import contact_sheet
@@ -58,6 +59,30 @@ def draw_hits(hits: Sequence[Hit], read: Callable[[str], bytes], size: int = SIZ
         DrawnHit(hit, one.svg, one.alpha_png) if one.svg and one.alpha_png else DrawnHit(hit, b"", b"")
         for hit, one in zip(hits, drawn, strict=True)
     ]
+
+
+class NotFreeError(BioiconsError):
+    """The folder for what was found has files already, or cannot be written."""
+
+
+def check_free(out: Path) -> None:
+    """Refuse a folder with files: ATTRIBUTION.md credits one search, and another's would lose theirs.
+
+    Raises:
+        NotFreeError: `out` has files, is a file, or cannot be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        busy = any(out.iterdir())
+    except OSError as error:
+        raise NotFreeError(
+            f"{out} cannot be used ({error.strerror}): choose another folder with --out."
+        ) from error
+    if busy:
+        raise NotFreeError(
+            f"{out} is not empty: give each search a folder of its own, so that its ATTRIBUTION.md credits "
+            "all that lies there."
+        )
 
 
 def write_found(drawn: Sequence[DrawnHit], out: Path) -> int:

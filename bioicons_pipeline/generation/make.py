@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import tempfile
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -147,6 +148,7 @@ def make_icons(
             yield found
     if not todo:
         return
+    _check_writable(out)
     pipeline = workshop.pipeline()
     scales = [adapter.scale for adapter in workshop.adapters]
     batch, total = workshop.settings.batch, len(todo) * workshop.settings.steps
@@ -162,6 +164,17 @@ def make_icons(
         )
         for seed, picture in zip(seeds, pictures, strict=True):
             yield finish(wish, workshop, seed, picture, out, precision_of(pipeline))
+
+
+def _check_writable(out: Path) -> None:
+    """Before a model is loaded and minutes of sampling are lost. Raises WishError."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        what = "is a file, not a folder" if out.is_file() else f"cannot be written ({error.strerror})"
+        raise WishError(f"{out} {what}: choose another folder with --out.") from error
 
 
 def finish(
@@ -185,7 +198,7 @@ def finish(
 def _vectors(rgba: Image.Image, card: Card) -> tuple[str | None, Card, str]:
     """A cut-out as SVG, its card with what is to say of that, and the problem where there is no SVG."""
     try:
-        drawn = vectorize(rgba, title=card.prompt, desc=f"{card.status}. {card.caption}")
+        drawn = vectorize(rgba, title=card.prompt, desc=card.description)
     except VectorizeError as error:
         svg, problem, said = None, f"No SVG: {error}", (f"No SVG: {error}",)
     else:

@@ -124,6 +124,11 @@ class Card(_Strict):
         return f"AI-generated, {last.verdict} by {last.reviewer} on {last.date}"
 
     @property
+    def description(self) -> str:
+        """What an SVG's `<desc>` says: status and caption."""
+        return f"{self.status}. {self.caption}"
+
+    @property
     def credit(self) -> str:
         """A line for a figure's legend that says what this is."""
         loras = ", ".join(f"{adapter.name} {adapter.sha256[:12]}" for adapter in self.adapters)

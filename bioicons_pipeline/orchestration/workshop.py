@@ -16,9 +16,14 @@ from bioicons_pipeline.generation.adapters import Adapter, read_adapter
 from bioicons_pipeline.generation.make import Workshop
 from bioicons_pipeline.generation.sampler import SamplingSettings, check_settings, load_pipeline
 from bioicons_pipeline.generation.training_icons import TrainingIcons, read_training_icons
-from bioicons_pipeline.orchestration.stages.base import WEIGHTS, MissingInputError
+from bioicons_pipeline.orchestration.stages.base import DATASET, WEIGHTS, MissingInputError
 from bioicons_pipeline.orchestration.stages.manifest import check_category, current_categories
-from bioicons_pipeline.orchestration.stages.weights import ref_name, sampling_of, training_config
+from bioicons_pipeline.orchestration.stages.weights import (
+    MINIMUM_ICONS,
+    ref_name,
+    sampling_of,
+    training_config,
+)
 from bioicons_pipeline.store import Ref, Store, StoreError
 from bioicons_pipeline.store.names import ALL
 from bioicons_pipeline.training.base_models import BaseModel
@@ -91,29 +96,43 @@ def named_adapter(stock: Stock, base: BaseModel, text: str) -> Adapter:
     return read_adapter(target, base, name=name, scale=scale, version=ref.version_id)
 
 
-def suitable_adapter(stock: Stock, base: BaseModel, category: str | None) -> Adapter | None:
-    """The LoRA of a category, else of the library, else None.
+def check_known(store: Store, category: str) -> None:
+    """Refuse a category that the library does not have, before it is in a prompt and a card.
 
     Raises:
         BioiconsError: there is no such category; says which there are.
     """
+    try:
+        known = current_categories(store)
+    except MissingInputError:  # nothing was run yet, so every name is as good as another
+        return
+    check_category(category, known)
+
+
+def suitable_adapter(stock: Stock, base: BaseModel, category: str | None) -> Adapter | None:
+    """The LoRA of a category, else of the library, else None."""
     for name in (category, LIBRARY) if category else (LIBRARY,):
         try:
             return named_adapter(stock, base, name)
         except NotTrainedError:
             continue
-    if category:
-        try:
-            known = current_categories(stock.store)
-        except MissingInputError:  # nothing was run yet, so every name is as good as another
-            return None
-        check_category(category, known)
     return None
 
 
-def how_to_train(base: BaseModel, category: str | None) -> str:
-    """The command that trains the LoRA that is missing."""
-    return f"bioicons run{f' --category {category}' if category else ''} --base {base.name}"
+def what_is_missing(stock: Stock, base: BaseModel, category: str | None) -> str:
+    """Half a sentence: there is no LoRA that suits `category`, and the command that trains one."""
+    of = f" of {category} or the library" if category else " of the library"
+    others = [name for name in trained_names(stock.store, base) if name != LIBRARY]
+    there = f" (there are {', '.join(others)}: --lora NAME)" if others else ""
+    built = stock.store.get_ref(DATASET, partition=category) if category else None
+    icons = int((built.info or {}).get("icons", MINIMUM_ICONS)) if built else MINIMUM_ICONS
+    if icons < MINIMUM_ICONS:  # its own command would end in "not trained"
+        advice = f"{category} has {icons} icons, too few for one of its own; train the library's with"
+        category = None
+    else:
+        advice = "train one with"
+    command = f"bioicons run{f' --category {category}' if category else ''} --base {base.name}"
+    return f"There is no LoRA{of} on {base.name}{there}: {advice} `{command}`"
 
 
 def make_workshop(

@@ -1,6 +1,9 @@
 """Bad input: one clear sentence, exit code 2 (1 is for bugs), no traceback, nothing half-written."""
 
+import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -66,6 +69,20 @@ def test_options_are_checked_before_anything_runs(tmp_path, arguments, words):
     done = bioicons("run", "--source", "starter", *arguments, data=tmp_path / "data")
     refused(done, *words)
     assert not (tmp_path / "data" / "store").exists()
+
+
+def test_a_full_disk_under_the_output_is_one_sentence(tmp_path):
+    program = [sys.executable, "-m", "bioicons_pipeline.cli", "doctor", "--json"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            program,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "BIOICONS_DATA_DIR": str(tmp_path)},
+        )
+    assert done.returncode == 2 and "the output cannot be written (No space left" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_broken_svg_costs_one_icon_and_not_the_run(tmp_path):

@@ -4,9 +4,10 @@ import io
 import re
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from bioicons_pipeline.generation.found import draw_hits, write_found
+from bioicons_pipeline.generation.found import NotFreeError, check_free, draw_hits, write_found
 from bioicons_pipeline.generation.search import Hit
 
 ROW = {
@@ -62,3 +63,14 @@ def test_the_notices_that_the_credits_point_to_are_there(tmp_path):
         text = (tmp_path / path).read_text()
         assert notice in text and len(text) > 500
     assert (tmp_path / "LICENSES" / "CC-BY-4.0.txt").is_file()
+
+
+def test_a_second_search_does_not_take_the_credits_of_the_first(tmp_path):
+    check_free(tmp_path / "new" / "folder")
+    check_free(tmp_path / "new" / "folder")
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "ATTRIBUTION.md").write_text("credits")
+    with pytest.raises(NotFreeError, match="is not empty: give each search a folder of its own"):
+        check_free(tmp_path / "kept")
+    with pytest.raises(NotFreeError, match="choose another folder"):
+        check_free(tmp_path / "kept" / "ATTRIBUTION.md")

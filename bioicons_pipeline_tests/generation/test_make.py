@@ -1,5 +1,6 @@
 """From a wish to files: with a pipeline that draws a disc whose colour and size come from the seed."""
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -148,6 +149,14 @@ def test_a_card_with_a_sign_off_is_never_written_over(sampled, tmp_path, lost):
     )  # signed while it was drawn
     assert late.files is None and "sign-off" in late.problem
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_model_is_loaded(sampled, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    shop = dataclasses.replace(workshop(), pipeline=lambda: pytest.fail("the model was loaded"))
+    with pytest.raises(WishError, match="is a file, not a folder: choose another"):
+        list(make_icons(Wish("a disc"), shop, tmp_path / "file"))
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_another_wish_never_writes_over_an_icon(sampled, tmp_path):

@@ -118,6 +118,19 @@ def test_the_svg_says_what_was_learnt_from_and_claims_no_library(known, said):
     assert root.xpath("string(//dct:provenance)", namespaces={"dct": provenance.DCTERMS}) == said
 
 
+def test_a_signed_off_svg_no_longer_describes_itself_as_not_reviewed():
+    drawn = b'<svg xmlns="http://www.w3.org/2000/svg"><desc>AI-generated, not reviewed. a cell</desc></svg>'
+    signed = {"reviewer": "0000-0002-1825-0097", "verdict": "approved", "date": "2026-11-28"}
+    card = a_card(reviews=[signed])
+    root = etree.fromstring(carriers.embed_svg(drawn, card))
+    assert (
+        root.findtext("{*}desc")
+        == f"AI-generated, approved by {signed['reviewer']} on 2026-11-28. {card.caption}"
+    )
+    own = drawn.replace(b"AI-generated, not reviewed. a cell", b"my own words")
+    assert etree.fromstring(carriers.embed_svg(own, card)).findtext("{*}desc") == "my own words"
+
+
 def test_a_likely_copy_names_the_icon_to_cite():
     assert a_card().cite_instead.startswith(
         "tardigrade 1 icon by A. <b>Author</b> https://example.org/?a=1&b=2 is"

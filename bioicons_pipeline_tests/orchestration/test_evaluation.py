@@ -14,7 +14,7 @@ from bioicons_pipeline.evaluation.icons import RealIcon
 from bioicons_pipeline.evaluation.vectorizability import VectorFacts
 from bioicons_pipeline.generation import copies
 from bioicons_pipeline.generation.adapters import Adapter
-from bioicons_pipeline.orchestration.stages.base import EVALUATION, GRID, WEIGHTS
+from bioicons_pipeline.orchestration.stages.base import DATASET, EVALUATION, GRID, WEIGHTS
 from bioicons_pipeline.orchestration.stages.evaluation import (
     DATA,
     NOT_EVALUATED,
@@ -26,7 +26,7 @@ from bioicons_pipeline.orchestration.stages.evaluation import (
     unseen,
 )
 from bioicons_pipeline.orchestration.stages.weights import ref_name
-from bioicons_pipeline.orchestration.workshop import Stock, named_adapter
+from bioicons_pipeline.orchestration.workshop import Stock, named_adapter, what_is_missing
 from bioicons_pipeline.settings import get_settings
 from bioicons_pipeline.store import Store
 from bioicons_pipeline.training.base_models import resolve_base
@@ -193,12 +193,24 @@ def test_the_command_refuses_in_one_sentence(command, tmp_path):
     for arguments, says in (
         (("--lora", "Unicorns"), "There is no LoRA 'Unicorns'"),
         (("--lora", f"{CATEGORY}=nine"), "is no number"),
-        ((), "to evaluate: train one with"),
+        ((), "nothing to evaluate. There is no LoRA"),
         (("--lora", CATEGORY, "--embeddings", str(tmp_path)), "No model for embeddings can be loaded"),
     ):
         done = command(*arguments)
         assert says in str(done.exception), (arguments, done.output, done.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_missing_names_what_is_there_and_a_command_that_works(trained):
+    stock, base, _work = trained
+    said = what_is_missing(stock, base, "Viruses")
+    assert f"There is no LoRA of Viruses or the library on {base.name}" in said
+    assert f"(there are {CATEGORY}: --lora NAME)" in said and "--category Viruses" in said
+    dataset = stock.store.commit({"dataset.json": b"{}"}).id
+    stock.store.set_ref(DATASET, dataset, partition="Viruses", info={"icons": 8})
+    said = what_is_missing(stock, base, "Viruses")
+    stock.store.delete_ref(DATASET, partition="Viruses")
+    assert "Viruses has 8 icons, too few for one of its own" in said and "--category" not in said
 
 
 def test_ctrl_c_leaves_nothing_half_written(command, monkeypatch, tmp_path):

@@ -192,7 +192,9 @@ def _prospect(
     if changes.withdrawn:
         return told(True, f"{changes.withdrawn} withdrawn", str(changes) if changes.edited else "")
     if decision.ask:
-        return told(True, decision.reason)
+        # a category with too few icons is asked for so that its asset says so; nothing is trained
+        few_icons = category is not None and decision.icons < MINIMUM_ICONS
+        return told(rebuild or not few_icons, decision.reason)
     if is_pending(store, category, base.stored_as):
         return told(True, "the training that was asked for is still to be done")
     weights = store.get_ref(WEIGHTS, partition=category, base=base.stored_as)
