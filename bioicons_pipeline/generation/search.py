@@ -156,9 +156,9 @@ class IconSearch:
         place = {number: rank for rank, number in enumerate(by_word.icons)}
         score = {number: 1 / (_RANK_OFFSET + rank) for number, rank in place.items()}
         for rank, number in enumerate(by_meaning):
-            also, near = score.get(number, 0.0), 1 / (_RANK_OFFSET + rank)
+            said, near = score.get(number, 0.0), 1 / (_RANK_OFFSET + rank)
             # a sum would lift an icon that only a synonym finds above those that are called as was asked
-            score[number] = max(also, near) if number in by_word.also else also + near
+            score[number] = max(said, near) if number in by_word.also else said + near
         why = dict.fromkeys(by_word.icons, "part" if by_word.part else "name")
         if by_word.part:
             why |= dict.fromkeys(by_meaning, "meaning")
@@ -193,7 +193,11 @@ class IconSearch:
         def expressions(**how: bool) -> list[str]:
             return [_all_of(reading, **how) for reading in readings]
 
-        named = self._in_turn(expressions(), _CALLED)
+        named = self._in_turn(expressions()[:1], _CALLED)
+        if any(unit.is_manner for unit in readings[0]):
+            # a caption may say the manner, as the color in "red rabbit": better than any rabbit
+            named += self._in_turn([_all_of(readings[0], together=True)])
+        named += self._in_turn(expressions()[1:], _CALLED)
         also = self._in_turn(expressions(same=True), _CALLED)
         also += self._in_turn(expressions(same=True, kinds=True), _CALLED)
         asked = self._in_turn(expressions(begun=True), _CALLED)

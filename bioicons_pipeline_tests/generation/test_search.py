@@ -207,6 +207,12 @@ def test_how_a_thing_is_shown_may_be_missing():
     }
 
 
+def test_a_manner_that_the_caption_says_comes_first():
+    rows = [(f"rabbit-{number}", "Animals", "DBCLS", "CC-BY-4.0", None) for number in (1, 2)]
+    search = IconSearch(planted(rows), {"0000": "a small rabbit", "0001": "a large red rabbit, an old breed"})
+    assert names(search.find("red rabbit")) == ["rabbit-2", "rabbit-1"]
+
+
 def test_a_category_alone_makes_no_find_where_words_are_missing():
     search = library("PyTorch/Machine_Learning", "washing_machine/Lab_apparatus", "pcr_tube/Lab_apparatus")
     assert set(names(search.find("sewing machine"))) == {"washing_machine"}
