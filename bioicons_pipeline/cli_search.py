@@ -83,7 +83,7 @@ def _show(found: "Found", query: str) -> None:
     table = Table("", "icon", "category", "author", "licence", box=None)
     for number, hit in enumerate(found.hits, start=1):
         row = hit.row
-        note = "" if hit.why == "name" else "(near in meaning)"
+        note = f"({hit.note})" if hit.note else ""
         table.add_row(
             str(number), f"{row['name']} {note}".strip(), row["category"], row["author"], row["spdx"]
         )

@@ -6,8 +6,10 @@ Does not belong here: reading the store and showing hits (cli_search, studio).
 Words are found by SQLite's full-text index (https://www.sqlite.org/fts5.html): Porter stems, BM25, what an
 icon is called before what is said of it. The query is read as file names are, so abbreviations, glued words
 and known misspellings are understood; a word that the library has nowhere is replaced by the nearest one
-that it has. Where the sentence model is installed, icons near in meaning are found too ("heart attack":
-myocardial infarction), and both orders are joined by reciprocal rank (Cormack et al., 2009).
+that it has. After what has the words in its own name comes what has another name of the same thing in it
+(`synonyms`); icons with only some of the words are taken where none has all. Where the sentence model is
+installed, icons near in meaning are found too ("heart attack": myocardial infarction), and both orders are
+joined by reciprocal rank (Cormack et al., 2009).
 """
 
 import difflib
@@ -23,6 +25,7 @@ import pandas as pd
 from bioicons_pipeline.captioning.grammar import category_context
 from bioicons_pipeline.captioning.names import read_name
 from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.generation.synonyms import Unit, manner_words, synonyms
 from bioicons_pipeline.library.credits import attribution_line
 from bioicons_pipeline.library.records import ExclusionReason
 
@@ -42,6 +45,9 @@ _HIDDEN = frozenset(
 """Nobody could use these; an icon outside the licence preset can be used by a person, under its licence."""
 _WEIGHTS = "10, 6, 2, 1.5, 1"
 _FIELDS = ("subject", "name", "caption", "category", "author")
+_CALLED = "{subject name}: "
+"""Limits an FTS5 expression to what an icon is called."""
+_NOTES = {"name": "", "meaning": "near in meaning", "part": "some of the words"}
 
 Embed = Callable[[Sequence[str]], np.ndarray]
 
@@ -52,10 +58,16 @@ class SearchError(BioiconsError):
 
 @dataclass(frozen=True)
 class Hit:
-    """One icon: `row` of the manifest; `why`: "name" where words match, "meaning" where only that does."""
+    """One icon: `row` of the manifest; `why`: "name" where all words match that say which thing is meant,
+    "part" where only some do, "meaning" where only that does."""
 
     row: Mapping[str, Any]
     why: str
+
+    @property
+    def note(self) -> str:
+        """`why` for a person; nothing where all words match."""
+        return _NOTES[self.why]
 
     @property
     def citation(self) -> str:
@@ -69,6 +81,16 @@ class Found:
 
     hits: tuple[Hit, ...]
     query: str = ""
+
+
+@dataclass(frozen=True)
+class _Order:
+    """Icons by their words, best first; `also`: those that only another name of the thing found; `part`:
+    whether they have only some of the words."""
+
+    icons: tuple[int, ...]
+    also: frozenset[int] = frozenset()
+    part: bool = False
 
 
 class IconSearch:
@@ -131,21 +153,27 @@ class IconSearch:
         read = read_name(query)
         by_word = self._by_word(spelled, _words(read.subject))
         by_meaning = self._by_meaning(query)
-        score: dict[int, float] = {}
-        for order in (by_word, by_meaning):
-            for rank, number in enumerate(order):
-                score[number] = score.get(number, 0.0) + 1 / (_RANK_OFFSET + rank)
-        matched = set(by_word)
+        place = {number: rank for rank, number in enumerate(by_word.icons)}
+        score = {number: 1 / (_RANK_OFFSET + rank) for number, rank in place.items()}
+        for rank, number in enumerate(by_meaning):
+            said, near = score.get(number, 0.0), 1 / (_RANK_OFFSET + rank)
+            # a sum would lift an icon that only a synonym finds above those that are called as was asked
+            score[number] = max(said, near) if number in by_word.also else said + near
+        why = dict.fromkeys(by_word.icons, "part" if by_word.part else "name")
+        if by_word.part:
+            why |= dict.fromkeys(by_meaning, "meaning")
         hits = [
-            Hit(self.rows[number], "name" if number in matched else "meaning")
-            for number in sorted(score, key=lambda number: (-score[number], number))
+            Hit(self.rows[number], why.get(number, "meaning"))
+            for number in sorted(score, key=lambda one: (-score[one], place.get(one, len(place)), one))
             if category is None or self.rows[number]["category"] == category
         ]
         return Found(tuple(hits[:most]), "" if spelled == words else " ".join(spelled))
 
     def _spelled(self, word: str) -> str:
-        """The word itself where the library has it (or its stem), else the nearest one that it has."""
-        if word in self._words or self._matches(_quoted(word)):
+        """The word itself where it is known or the library has it (or its stem), else the nearest there."""
+        if word in self._words or synonyms().knows(word) or word in manner_words():
+            return word
+        if self._matches(_quoted(word)):
             return word
         near = difflib.get_close_matches(word, self._words, n=1, cutoff=0.8)
         return near[0] if near else word
@@ -157,17 +185,48 @@ class IconSearch:
         )
         return [number for (number,) in rows]
 
-    def _by_word(self, words: Sequence[str], understood: Sequence[str]) -> list[int]:
-        """Icons that have all words (the last may be unfinished) or all of what they were understood as;
+    def _by_word(self, words: Sequence[str], understood: Sequence[str]) -> _Order:
+        """Icons that have all words, or all of what they were understood as, or all but those of manner;
         where there is none, those that have some of the words."""
-        whole = [_quoted(word) for word in words]
-        found = self._matches(" AND ".join(whole))
-        found += self._matches(" AND ".join([*whole[:-1], f"{whole[-1]}*"]))
-        if understood:
-            found += self._matches(" AND ".join(_quoted(word) for word in understood))
-        if not found:
-            found = self._matches(" OR ".join([*whole, f"{whole[-1]}*"]))
-        return list(dict.fromkeys(found))
+        readings = _readings(words, understood)
+
+        def expressions(**how: bool) -> list[str]:
+            return [_all_of(reading, **how) for reading in readings]
+
+        named = self._in_turn(expressions()[:1], _CALLED)
+        if any(unit.is_manner for unit in readings[0]):
+            # a caption may say the manner, as the color in "red rabbit": better than any rabbit
+            named += self._in_turn([_all_of(readings[0], together=True)])
+        named += self._in_turn(expressions()[1:], _CALLED)
+        also = self._in_turn(expressions(same=True), _CALLED)
+        also += self._in_turn(expressions(same=True, kinds=True), _CALLED)
+        asked = self._in_turn(expressions(begun=True), _CALLED)
+        asked += self._in_turn(expressions(together=True))
+        asked += self._in_turn(expressions(together=True, begun=True))
+        icons = dict.fromkeys([*named, *also, *asked, *self._in_turn(expressions(same=True, together=True))])
+        if not icons:
+            return _Order(tuple(self._by_some(readings)), part=True)
+        return _Order(tuple(icons), frozenset(icons) - {*named, *asked})
+
+    def _by_some(self, readings: Sequence[Sequence[Unit]]) -> list[int]:
+        """Icons that are called by some of the words: those that name a thing, so that neither "side view"
+        nor the name of the category makes an icon a find."""
+        own = [_quoted(word) for unit in readings[0] for word in unit.words if _says_something(word)]
+        if own and _may_be_unfinished(readings[0][-1]) and _says_something(readings[0][-1].words[-1]):
+            own.append(f"{own[-1]}*")
+        others = [(*unit.same, *unit.kinds) for reading in readings for unit in reading]
+        also = [_quoted(" ".join(name)) for names in others for name in names]
+        orders = [" OR ".join(names) for names in (own, also) if names]
+        return list(dict.fromkeys(self._in_turn(orders, _CALLED)))
+
+    def _in_turn(self, expressions: Sequence[str], where: str = "") -> list[int]:
+        """What each expression finds, of one after the other; `where` limits what counts, not the order."""
+        found = []
+        for expression in expressions:
+            counts = set(self._matches(f"{where}({expression})")) if where else None
+            icons = self._matches(expression)
+            found += icons if counts is None else [number for number in icons if number in counts]
+        return found
 
     def _by_meaning(self, query: str) -> list[int]:
         if self._embed is None or self._vectors is None:
@@ -185,6 +244,51 @@ def _text(row: Mapping[str, Any]) -> str:
 
 def _words(text: str) -> list[str]:
     return re.findall(r"[^\W_]+", text.casefold())
+
+
+def _readings(words: Sequence[str], understood: Sequence[str]) -> list[tuple[Unit, ...]]:
+    """A query's words as they are and as a file name is understood, each also without words of manner."""
+    readings = [synonyms().units_of(words)]
+    read = synonyms().units_of(understood)
+    # read as a file name, a query loses its colours; what is one term ("white blood cell") must stay whole
+    if all(unit in read for unit in readings[0] if len(unit.words) > 1):
+        readings.append(read)
+    both = [(reading, tuple(unit for unit in reading if not unit.is_manner)) for reading in readings]
+    return [reading for reading in dict.fromkeys(one for pair in both for one in pair) if reading]
+
+
+def _all_of(
+    reading: Sequence[Unit],
+    *,
+    same: bool = False,
+    kinds: bool = False,
+    begun: bool = False,
+    together: bool = False,
+) -> str:
+    """The FTS5 expression for all of the units. same, kinds: or other names of them. begun: the last word
+    may be unfinished. together: the words of a term ("B cell") only side by side."""
+    parts = []
+    for unit in reading:
+        names = [_quoted(" ".join(unit.words))]
+        if not together:
+            names = [" AND ".join(_quoted(word) for word in unit.words)]
+        if begun and unit is reading[-1] and _may_be_unfinished(unit):
+            names[0] += "*"
+        # another name counts only as it is written: "T lymphocyte", not any lymphocyte and a T
+        others = (*(unit.same if same else ()), *(unit.kinds if kinds else ()))
+        names += [_quoted(" ".join(name)) for name in others]
+        parts.append(" OR ".join(f"({name})" for name in names))
+    return " AND ".join(f"({part})" for part in parts)
+
+
+def _may_be_unfinished(unit: Unit) -> bool:
+    """Whether more letters may follow: none after a word that the table knows (ova, not oval)."""
+    return not unit.same and not unit.kinds
+
+
+def _says_something(word: str) -> bool:
+    """Whether a word can make an icon a find alone: no number, letter or word of manner."""
+    return len(word) > 1 and not word.isdecimal() and word not in manner_words()
 
 
 def _quoted(word: str) -> str:

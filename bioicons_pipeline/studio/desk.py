@@ -102,10 +102,10 @@ def _found(one: DrawnHit, folder: Path) -> Shown:
     svg, png = folder / f"{stem}.svg", folder / f"{stem}.png"
     write_whole(svg, one.svg)
     write_whole(png, one.png)
-    near = "" if one.hit.why == "name" else " · near in meaning"
+    note = f" · {one.hit.note}" if one.hit.note else ""
     facts = (
         f"**{_link(str(row['name']), row['source_url'])}** by {_safe(str(row['author']))} · "
-        f"{_safe(str(row['category']))} · {_link(str(row['spdx']), row['licence_url'])}{near}"
+        f"{_safe(str(row['category']))} · {_link(str(row['spdx']), row['licence_url'])}{note}"
     )
     return Shown(png, f"{row['name']} ({row['spdx']})", facts, one.citation, {"PNG": png, "SVG": svg})
 
