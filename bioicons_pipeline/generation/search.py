@@ -17,6 +17,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -24,6 +25,7 @@ import pandas as pd
 
 from bioicons_pipeline.captioning.grammar import category_context
 from bioicons_pipeline.captioning.names import read_name
+from bioicons_pipeline.captioning.tables import tables
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.generation.synonyms import Unit, manner_words, synonyms
 from bioicons_pipeline.library.credits import attribution_line
@@ -33,6 +35,8 @@ LONGEST_QUERY = 300
 NEAR_IN_MEANING = 0.45
 """Cosine of the sentence embeddings from which on an icon counts as near in meaning; on the sample library
 unrelated names are below 0.4."""
+SHORTEST_CORRECTED = 5
+"""Letters of a word from which on it may be a misspelling of another."""
 _RANK_OFFSET = 60
 _HIDDEN = frozenset(
     {
@@ -48,6 +52,19 @@ _FIELDS = ("subject", "name", "caption", "category", "author")
 _CALLED = "{subject name}: "
 """Limits an FTS5 expression to what an icon is called."""
 _NOTES = {"name": "", "meaning": "near in meaning", "part": "some of the words"}
+
+
+@cache
+def _latin_words() -> frozenset[str]:
+    """Every word of a Latin name that the caption tables know."""
+    entries = tables().latin.items()
+    return frozenset(word for written, entry in entries for word in _words(f"{written} {entry.latin}"))
+
+
+def _is_science(word: str) -> bool:
+    """Whether it is a word of biology, and so no misspelling even where the library has no such icon."""
+    return word in tables().biology or word in _latin_words()
+
 
 Embed = Callable[[Sequence[str]], np.ndarray]
 
@@ -170,12 +187,17 @@ class IconSearch:
         return Found(tuple(hits[:most]), "" if spelled == words else " ".join(spelled))
 
     def _spelled(self, word: str) -> str:
-        """The word itself where it is known or the library has it (or its stem), else the nearest there."""
-        if word in self._words or synonyms().knows(word) or word in manner_words():
+        """The word itself where it is known or the library has it (or its stem), else the nearest there.
+
+        A short word has too many neighbours (HIV is no hive), and who mistypes gets the first letter right
+        (wheat is no heart).
+        """
+        if len(word) < SHORTEST_CORRECTED or word in self._words or word in manner_words():
             return word
-        if self._matches(_quoted(word)):
+        if synonyms().knows(word) or _is_science(word) or self._matches(_quoted(word)):
             return word
-        near = difflib.get_close_matches(word, self._words, n=1, cutoff=0.8)
+        alike = [other for other in self._words if other[0] == word[0]]
+        near = difflib.get_close_matches(word, alike, n=1, cutoff=0.8)
         return near[0] if near else word
 
     def _matches(self, expression: str) -> list[int]:

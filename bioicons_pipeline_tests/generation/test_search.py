@@ -235,3 +235,22 @@ def test_what_has_only_some_of_the_words_is_marked(manifest):
         "name",
         "",
     )
+
+
+@pytest.mark.parametrize("query", ["goat", "ATP", "wheat", "bone marrow", "GPCR", "thorax", "musculus"])
+def test_a_word_that_is_right_is_not_corrected_into_another(query):
+    """All of these were: the library has words that differ in a letter or two."""
+    found = library("bee_hive", "oat", "cat", "heart", "test", "arrow", "pcr", "borax", "muscles").find(query)
+    assert found.query == "" and not found.hits
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("Mus musculus", "mouse"), ("D. melanogaster", "fruitfly"), ("Drosophila melanogaster", "fruitfly"),
+        ("S. cerevisiae", "Yeast"), ("zebrafsh", "zebrafish"), ("erythrocite", "erythrocyte"),
+    ],
+)  # fmt: skip
+def test_latin_names_and_misspellings_find_what_is_meant(query, name):
+    icons = ("mouse", "fruitfly", "Yeast", "zebrafish", "erythrocyte", "C-DNA", "melanoma")
+    assert names(library(*icons).find(query))[:1] == [name]
