@@ -54,7 +54,13 @@ def search(
         from bioicons_pipeline.generation.found import check_free, draw_hits, write_found
 
         check_free(out)
-    found = icon_search(store, settings, Console(stderr=True)).find(query, count, category)
+    library = icon_search(store, settings, Console(stderr=True))
+    found = library.find(query, count, category)
+    if category is not None and not found.hits and not as_json:
+        elsewhere = len(library.find(query, count).hits)
+        if elsewhere:
+            typer.echo(f"Nothing in {category}, {elsewhere} elsewhere: leave --category out to see them.")
+            return
     if as_json:
         say_json({"query": found.query or query, "icons": [_as_row(hit) for hit in found.hits]})
     else:
@@ -78,7 +84,10 @@ def _show(found: "Found", query: str) -> None:
     if found.query:
         typer.echo(f"Searched for: {found.query}")
     if not found.hits:
-        typer.echo(f'Nobody has drawn this yet: try other words, or `bioicons generate "{query.strip()}"`.')
+        typer.echo(
+            "No icon of the library is called that (its names are English): try other words, or "
+            f'`bioicons generate "{query.strip()}"`.'
+        )
         return
     table = Table("", "icon", "category", "author", "licence", box=None)
     for number, hit in enumerate(found.hits, start=1):

@@ -87,7 +87,8 @@ def look(services: Services, query: str, category: str | None) -> Answer:
     except BioiconsError as error:
         return Answer(words=_problem(error))
     if not drawn:
-        return Answer(words="Nobody has drawn this yet: try other words, or have it drawn below.")
+        words = "No icon of the library is called that: try other English words, or have it drawn below."
+        return Answer(words=words)
     read = f"Searched for “{_safe(found.query)}”. " if found.query else ""
     folder = services.out / "found"
     return Answer(

@@ -83,7 +83,9 @@ def test_search_shows_what_people_have_drawn(finished, tmp_path):
     assert icon["author"] in done.stdout and "is licensed under" in done.stdout
     assert (tmp_path / "found" / "ATTRIBUTION.md").is_file() and list((tmp_path / "found").glob("01-*.svg"))
     nothing = bioicons("search", "zzzzqqq", data=data)
-    assert nothing.returncode == 0 and "Nobody has drawn this yet" in nothing.stdout
+    assert nothing.returncode == 0 and "No icon of the library is called that" in nothing.stdout
+    twice = bioicons("search", icon["name"], "--out", str(tmp_path / "found"), data=data)
+    refused(twice, "is not empty: give each search a folder of its own")
 
 
 def test_bad_wishes_get_one_sentence(finished, tmp_path):

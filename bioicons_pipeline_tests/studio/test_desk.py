@@ -71,7 +71,7 @@ def test_names_from_strangers_are_no_markup(services):
 
 
 def test_what_cannot_be_found_is_said(services):
-    assert "Nobody has drawn this yet" in look(services, "qqqq", None).words
+    assert "No icon of the library is called that" in look(services, "qqqq", None).words
     assert "nothing to search for" in look(services, " ", None).words
 
     def gone(query, category):
