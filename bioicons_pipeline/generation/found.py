@@ -69,11 +69,10 @@ def check_free(out: Path) -> None:
     """Refuse a folder with files: ATTRIBUTION.md credits one search, and another's would lose theirs.
 
     Raises:
-        NotFreeError: `out` has files, is a file, or cannot be made.
+        NotFreeError: `out` has files, is a file, or cannot be read.
     """
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        busy = any(out.iterdir())
+        busy = out.exists() and any(out.iterdir())
     except OSError as error:
         raise NotFreeError(
             f"{out} cannot be used ({error.strerror}): choose another folder with --out."

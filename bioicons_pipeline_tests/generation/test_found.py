@@ -67,7 +67,8 @@ def test_the_notices_that_the_credits_point_to_are_there(tmp_path):
 
 def test_a_second_search_does_not_take_the_credits_of_the_first(tmp_path):
     check_free(tmp_path / "new" / "folder")
-    check_free(tmp_path / "new" / "folder")
+    assert not (tmp_path / "new").exists()  # a search that finds nothing leaves nothing
+    check_free(tmp_path)
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "ATTRIBUTION.md").write_text("credits")
     with pytest.raises(NotFreeError, match="is not empty: give each search a folder of its own"):
