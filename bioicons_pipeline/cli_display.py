@@ -23,6 +23,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 from bioicons_pipeline.errors import BioiconsError
 
@@ -105,6 +106,17 @@ def not_built(store: "Store", category: str | None) -> BioiconsError:
 def say_json(data: Any) -> None:
     """Print `data` as JSON on stdout; paths as text."""
     typer.echo(json.dumps(data, indent=1, ensure_ascii=False, default=str))
+
+
+def say_table(table: Table) -> None:
+    """Print a table on stdout whose names are never cut: they are to be typed again. A terminal folds them;
+    elsewhere a row is one line, however long."""
+    for column in table.columns:
+        column.overflow = "fold"
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = 10_000
+    console.print(table)
 
 
 Bar = Callable[[int, int], None]

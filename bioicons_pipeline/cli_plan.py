@@ -9,9 +9,9 @@ import warnings
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from bioicons_pipeline.cli_display import say_table
 from bioicons_pipeline.settings import get_settings
 
 UNKNOWN = "not yet measured here"
@@ -118,7 +118,7 @@ def _show(summary: dict[str, Any]) -> None:
         for row in rows:
             cells = [_cell(row[what], row[key]) for what, key in _COSTS]
             table.add_row(row["category"], str(row["icons"]), *cells, row["reason"])
-        Console(soft_wrap=True).print(table)
+        say_table(table)
     typer.echo(f"{len(rows)} of {len(summary['categories'])} would change; {kept} stay as they are.")
     withdrawn = [row["category"] for row in summary["categories"] if row["reason"] == WITHDRAWN]
     if withdrawn:

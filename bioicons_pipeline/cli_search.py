@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bioicons_pipeline.cli_display import AsJson, library_categories, library_manifest, say_json
+from bioicons_pipeline.cli_display import AsJson, library_categories, library_manifest, say_json, say_table
 from bioicons_pipeline.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _show(found: "Found", query: str) -> None:
         table.add_row(
             str(number), f"{row['name']} {note}".strip(), row["category"], row["author"], row["spdx"]
         )
-    Console(highlight=False, markup=False).print(table)
+    say_table(table)
     typer.echo("")
     for number, hit in enumerate(found.hits, start=1):
         typer.echo(f"{number:>3}  {hit.citation}")
