@@ -84,8 +84,8 @@ def test_search_shows_what_people_have_drawn(finished, tmp_path):
     assert (tmp_path / "found" / "ATTRIBUTION.md").is_file() and list((tmp_path / "found").glob("01-*.svg"))
     nothing = bioicons("search", "zzzzqqq", data=data)
     assert nothing.returncode == 0 and "No icon of the library is called that" in nothing.stdout
-    other = bioicons("search", icon["name"], "--category", "Lab_apparatus", data=data)
-    assert "Nothing in Lab_apparatus, " in other.stdout and "elsewhere" in other.stdout
+    other = bioicons("search", icon["name"], "--category", "Parasites", data=data)
+    assert "Nothing in Parasites, " in other.stdout and "elsewhere" in other.stdout
     twice = bioicons("search", icon["name"], "--out", str(tmp_path / "found"), data=data)
     refused(twice, "is not empty: give each search a folder of its own")
 
