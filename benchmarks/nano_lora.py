@@ -81,14 +81,12 @@ def shuffled(train: pa.Table, seed: int) -> pa.Table:
 def written(store: Store, version: Version, train: pa.Table, heldout: pa.Table) -> str:
     """Id of a version of the dataset with these icons, and the sampling weights that they would have."""
     columns = (train[name].to_pylist() for name in ("icon_id", "family_id", "author"))
-    weights = sampling_weights(zip(*columns, strict=True))
-    lines = [f"{icon},{weight:.9g}\n" for icon, weight in sorted(weights.by_icon.items())]
     files = {
         entry.path: store.read(version, entry.path)
         for entry in version.files
         if not entry.path.startswith("data/")
     }
-    files[WEIGHTS_FILE] = ("icon_id,weight\n" + "".join(lines)).encode()
+    files[WEIGHTS_FILE] = sampling_weights(zip(*columns, strict=True)).as_csv().encode()
     for name, table in (("train", train), ("heldout", heldout)):
         buffer = io.BytesIO()
         pq.write_table(table, buffer)

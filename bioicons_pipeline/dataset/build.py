@@ -139,8 +139,7 @@ def write_card(manifest: pd.DataFrame, info: DatasetInfo, counts: dict[str, int]
         "ATTRIBUTION.md": credits.attribution_markdown(manifest, changes=changes),
         "ATTRIBUTION.csv": credits.attribution_csv(manifest),
         "dataset.json": json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
-        "sampling_weights.csv": "icon_id,weight\n"
-        + "".join(f"{icon},{weight:.9g}\n" for icon, weight in sorted(weights.by_icon.items())),
+        "sampling_weights.csv": weights.as_csv(),
         **{f"LICENSES/{name}": text for name, text in credits.licence_texts(manifest).items()},
     }
     for name, text in files.items():

@@ -34,6 +34,11 @@ class Weights:
     cap: float
     limit: float
 
+    def as_csv(self) -> str:
+        """What `sampling_weights.csv` holds."""
+        rows = (f"{icon},{weight:.9g}\n" for icon, weight in sorted(self.by_icon.items()))
+        return "icon_id,weight\n" + "".join(rows)
+
 
 def sampling_weights(
     icons: Iterable[tuple[str, str, str]], cap: float = AUTHOR_CAP, limit: float = FAMILY_LIMIT

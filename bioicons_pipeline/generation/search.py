@@ -27,7 +27,7 @@ from bioicons_pipeline.captioning.grammar import category_context
 from bioicons_pipeline.captioning.names import read_name
 from bioicons_pipeline.captioning.tables import tables
 from bioicons_pipeline.errors import BioiconsError
-from bioicons_pipeline.generation.synonyms import Unit, manner_words, synonyms
+from bioicons_pipeline.generation.synonyms import Unit, manner_words, synonyms, words_in
 from bioicons_pipeline.library.credits import attribution_line
 from bioicons_pipeline.library.records import ExclusionReason
 
@@ -58,7 +58,7 @@ _NOTES = {"name": "", "meaning": "near in meaning", "part": "some of the words"}
 def _latin_words() -> frozenset[str]:
     """Every word of a Latin name that the caption tables know."""
     entries = tables().latin.items()
-    return frozenset(word for written, entry in entries for word in _words(f"{written} {entry.latin}"))
+    return frozenset(word for written, entry in entries for word in words_in(f"{written} {entry.latin}"))
 
 
 def _is_science(word: str) -> bool:
@@ -151,7 +151,7 @@ class IconSearch:
                 for number, (row, text) in enumerate(zip(self.rows, self._texts, strict=True))
             ],
         )
-        self._words = sorted({word for text in self._texts for word in _words(text)})
+        self._words = sorted({word for text in self._texts for word in words_in(text)})
         self._embed = embed
         self._vectors = embed(self._texts) if embed else None
 
@@ -161,14 +161,14 @@ class IconSearch:
         Raises:
             SearchError: the query is empty or too long.
         """
-        words = _words(query)
+        words = words_in(query)
         if not words:
             raise SearchError('There is nothing to search for: give some words, e.g. "mast cell".')
         if len(query) > LONGEST_QUERY:
             raise SearchError(f"The query has {len(query)} characters: give at most {LONGEST_QUERY}.")
         spelled = [self._spelled(word) for word in words]
         read = read_name(query)
-        by_word = self._by_word(spelled, _words(read.subject))
+        by_word = self._by_word(spelled, words_in(read.subject))
         by_meaning = self._by_meaning(query)
         place = {number: rank for rank, number in enumerate(by_word.icons)}
         score = {number: 1 / (_RANK_OFFSET + rank) for number, rank in place.items()}
@@ -262,10 +262,6 @@ def _text(row: Mapping[str, Any]) -> str:
     """What an icon is called, corrected, with its Latin name."""
     read = read_name(str(row["name"]), str(row["category"]))
     return " ".join(part for part in (read.subject, read.latin or "", read.state or "") if part)
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", text.casefold())
 
 
 def _readings(words: Sequence[str], understood: Sequence[str]) -> list[tuple[Unit, ...]]:

@@ -92,7 +92,7 @@ def parse_synonyms(text: str) -> Synonyms:
     kinds: dict[Term, set[Term]] = {}
     written: dict[Term, Term] = {}
     for row in parse_rows("synonyms.csv", text, ("written", "also", "way", "source")):
-        names = [tuple(_words(name)) for name in (row["written"], *row["also"].split(";"))]
+        names = [tuple(words_in(name)) for name in (row["written"], *row["also"].split(";"))]
         if row["way"] not in ("both", "one") or not all(names) or not row["source"]:
             raise SynonymTableError(
                 f"synonyms.csv: {row['written']!r} needs names, a way (both or one) and a source."
@@ -141,7 +141,8 @@ def _reached(start: Iterable[Term], *graphs: _Graph) -> set[Term]:
     return seen
 
 
-def _words(text: str) -> list[str]:
+def words_in(text: str) -> list[str]:
+    """The words of a name or a query, in lower case: letters and digits, no signs between them."""
     return re.findall(r"[^\W_]+", text.casefold())
 
 
