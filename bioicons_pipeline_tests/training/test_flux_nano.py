@@ -49,7 +49,8 @@ def test_it_was_made_by_the_recipe_that_ships_with_it():
     assert Recipe.model_validate_json((PACKAGED_NANO / "recipe.json").read_text()) == RECIPES["cpu"]
     history = json.loads((PACKAGED_NANO / "history.json").read_text())
     assert {stage: facts["steps"] for stage, facts in history.items()} == {
-        stage: getattr(RECIPES["cpu"], stage).steps for stage in ("text", "autoencoder", "flow", "guidance")
+        stage: getattr(RECIPES["cpu"], stage).steps
+        for stage in ("text", "autoencoder", "flow", "rewording", "guidance")
     }
 
 

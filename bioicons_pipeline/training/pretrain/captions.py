@@ -10,6 +10,8 @@ the grammar's, so that they say nothing: what a category looks like is a LoRA's 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,8 +24,9 @@ from bioicons_pipeline.training.data import Icon
 from bioicons_pipeline.training.encoders import PhaseProgress
 from bioicons_pipeline.training.pretrain.icons import BaseIcon, BaseIcons
 from bioicons_pipeline.training.pretrain.sets import SOURCES
+from bioicons_pipeline.training.pretrain.wording import made_up
 
-CAPTIONS_VERSION = 3
+CAPTIONS_VERSION = 4
 """Counted up with every change of what is said; captions are kept on disk."""
 PREFIXES = (
     "emoji style", "icon style", "sticker style", "clip art style", "symbol style", "cartoon style",
@@ -32,27 +35,57 @@ PREFIXES = (
 _COLOURS = frozenset(COLOURS) | {"grey"}
 
 
-def captioned(icons: BaseIcons, progress: PhaseProgress) -> list[Icon]:
-    """Every icon with its captions, in the order of `icons`."""
-    found = []
+@dataclass(frozen=True)
+class Parts:
+    """What is said of an icon: `subject`, its words; `colour`, unless they say one; `style`, its set's."""
+
+    key: str
+    subject: str
+    colour: str | None
+    style: str
+
+    def chance(self, purpose: str) -> np.random.Generator:
+        """The same draws for the same icon and purpose, on every machine."""
+        return np.random.default_rng(list(hashlib.sha256(f"{purpose}{self.key}".encode()).digest()))
+
+
+def captioned(
+    icons: BaseIcons, near: Sequence[Mapping[str, Sequence[str]]], progress: PhaseProgress
+) -> tuple[list[Icon], list[Icon]]:
+    """Every icon with its captions and with those in other words, in the order of `icons`.
+
+    near: words near in meaning by subject; of each mapping one may be drawn.
+    """
+    own, other = [], []
     for done, (icon, pixels) in enumerate(zip(icons.icons, icons.pixels, strict=True), start=1):
-        found.append(Icon(icon.key, "", captions_of(icon, pixels)))
+        parts = parts_of(icon, pixels)
+        words = [kind[parts.subject] for kind in near if kind.get(parts.subject)]
+        own.append(Icon(icon.key, "", captions_of(parts)))
+        other.append(Icon(icon.key, "", reworded(parts, words)))
         progress("captions", done, len(icons.icons))
-    return found
+    return own, other
 
 
-def captions_of(icon: BaseIcon, pixels: np.ndarray) -> tuple[str, ...]:
-    """Distinct captions of one icon, the fullest first, its bare words last. pixels: (S, S, 3) uint8 on
-    white."""
-    subject = " ".join(icon.words)
+def subject_of(icon: BaseIcon) -> str:
+    """Its words."""
+    return " ".join(icon.words)
+
+
+def parts_of(icon: BaseIcon, pixels: np.ndarray) -> Parts:
+    """pixels: (S, S, 3) uint8 on white."""
     colour = None
     if not _COLOURS & set(icon.words):
         colour = colour_of(measure_pixels(pixels, np.full(pixels.shape[:2], 255, dtype=np.uint8)))
-    style = _STYLES.get(icon.source, "flat shapes")
-    plain, noun = with_article(subject), with_article(subject, colour)
-    chance = np.random.default_rng(list(hashlib.sha256(icon.key.encode()).digest()))
+    return Parts(icon.key, subject_of(icon), colour, _STYLES.get(icon.source, "flat shapes"))
+
+
+def captions_of(parts: Parts) -> tuple[str, ...]:
+    """Distinct captions in the icon's own words, the fullest first, its bare words last."""
+    style = parts.style
+    plain, noun = with_article(parts.subject), with_article(parts.subject, parts.colour)
+    chance = parts.chance("")
     first, second, third = chance.choice(PREFIXES, 3, replace=False)
-    context, other, another = chance.choice(sorted(set(tables().categories.values())), 3, replace=False)
+    context, other, another = chance.choice(_contexts(), 3, replace=False)
     variants = (
         f"{noun}, {style}, {BACKGROUND}",
         f"{noun}, {BACKGROUND}",
@@ -65,6 +98,35 @@ def captions_of(icon: BaseIcon, pixels: np.ndarray) -> tuple[str, ...]:
         plain,
     )
     return tuple(dict.fromkeys(variants))
+
+
+def reworded(parts: Parts, near: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Distinct captions of the fullest form in other words: an unknown style; one word of each of `near` for
+    the subject; an unknown word beside it; an unknown word for it."""
+    chance = parts.chance("other words of ")
+    subject, colour = parts.subject, parts.colour
+    beside = f"{made_up(chance)} {subject}" if chance.random() < 0.5 else f"{subject} {made_up(chance)}"
+    nouns = [subject, *(str(chance.choice(list(words))) for words in near), beside, _unknown(chance)]
+    variants = []
+    for number, noun in enumerate(nouns):
+        unknown = number == 0 or chance.random() < 0.6
+        start = f"{made_up(chance)} style" if unknown else chance.choice(PREFIXES)
+        style = parts.style if chance.random() < 0.7 else chance.choice(_sub_styles())
+        context = chance.choice(_contexts())
+        variants.append(f"{start}, {with_article(noun, colour)}, {context}, {style}, {BACKGROUND}")
+    return tuple(dict.fromkeys(variants))
+
+
+def _unknown(chance: np.random.Generator) -> str:
+    return " ".join(made_up(chance) for _ in range(chance.integers(1, 3)))
+
+
+def _contexts() -> list[str]:
+    return sorted(set(tables().categories.values()))
+
+
+def _sub_styles() -> list[str]:
+    return sorted({row.phrase for row in tables().substyles})
 
 
 _STYLES = {source.name: source.style for source in SOURCES}

@@ -26,7 +26,7 @@ from bioicons_pipeline.training.objective import (
     predict_velocity,
     sample_sigma,
 )
-from bioicons_pipeline.training.pretrain.recipe import FlowConfig, GuidanceConfig
+from bioicons_pipeline.training.pretrain.recipe import FlowConfig, GuidanceConfig, RewordingConfig
 from bioicons_pipeline.training.pretrain.text import Tokenized
 
 
@@ -210,7 +210,7 @@ class FlowFixed:
 class FlowLoop(Loop):
     """Trains `model`, a Nano, all of it."""
 
-    config: FlowConfig
+    config: FlowConfig | RewordingConfig
     fixed: dict[str, FlowFixed]
     """`train` and `heldout`."""
 

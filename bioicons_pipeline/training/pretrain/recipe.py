@@ -1,4 +1,4 @@
-"""Every number of flux-nano: shapes and the three trainings, in one typed object. No torch here.
+"""Every number of flux-nano: shapes and the trainings, in one typed object. No torch here.
 
 Belongs here: what decides the result. Does not belong here: how it is used. The recipe `cpu` is what two
 cores that multiply in bf16 (AVX512-BF16, AMX) do within about 100 minutes; on others it takes four times as
@@ -59,6 +59,17 @@ class FlowConfig(LoopConfig):
     )
 
 
+class RewordingConfig(LoopConfig):
+    """The flow stage goes on, with captions in words that the icons' names do not have."""
+
+    long_share: float = Field(
+        default=0.4,
+        ge=0,
+        le=1,
+        description="Share of batches at the longest T5 length, at which a LoRA trains.",
+    )
+
+
 class GuidanceConfig(LoopConfig):
     """Guidance distillation (https://arxiv.org/abs/2210.03142): one pass that does what two did."""
 
@@ -79,6 +90,7 @@ class Recipe(BaseModel):
     autoencoder: AutoencoderConfig
     text: TextConfig
     flow: FlowConfig
+    rewording: RewordingConfig
     guidance: GuidanceConfig
 
 
@@ -102,6 +114,10 @@ RECIPES: dict[str, Recipe] = {
             **_HALF, steps=9_000, batch_size=64, learning_rate=1.2e-3, warmup_steps=300, weight_decay=0.01,
             adam_beta2=0.98, ema_decay=0.999, eval_every=500, checkpoint_every=250, logit_mean=0.4,
             long_share=0.25, compile=True,
+        ),
+        rewording=RewordingConfig(
+            **_HALF, steps=1500, batch_size=64, learning_rate=4e-4, warmup_steps=50, weight_decay=0.01,
+            adam_beta2=0.98, ema_decay=0.999, eval_every=250, checkpoint_every=250,
         ),
         guidance=GuidanceConfig(
             **_HALF, steps=600, batch_size=64, learning_rate=3e-4, warmup_steps=30, adam_beta2=0.98,

@@ -1,14 +1,13 @@
 """The stages of flux-nano in their order, each resumable.
 
-Belongs here: what each stage is given. Does not belong here: what a stage does (autoencoder, text, flow), how
-one is run (runner) and the folder that comes out (assemble). A stage's checkpoints carry the identity of all
-that went into it, so that a changed recipe starts anew from the first stage it changes.
+Belongs here: what each stage is given. Does not belong here: what a stage does (autoencoder, text, flow), the
+stages that train the transformer (flow_stages), how one is run (runner) and the folder that comes out
+(assemble). A stage's checkpoints carry the identity of all that went into it, so that a changed recipe starts
+anew from the first stage it changes.
 """
 
 from __future__ import annotations
 
-import copy
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,9 @@ import torch
 from safetensors.torch import load, save
 
 from bioicons_pipeline.captioning.sentences import sentence_embeddings
-from bioicons_pipeline.training.cache import write_json
 from bioicons_pipeline.training.checkpoint import RunState
 from bioicons_pipeline.training.config import digest
 from bioicons_pipeline.training.data import Icon
-from bioicons_pipeline.training.device import autocast_of
 from bioicons_pipeline.training.pretrain.autoencoder import (
     AutoencoderLoop,
     PixelBatches,
@@ -31,19 +28,17 @@ from bioicons_pipeline.training.pretrain.autoencoder import (
     make_autoencoder,
     standardise,
 )
-from bioicons_pipeline.training.pretrain.captions import CAPTIONS_VERSION, captioned
-from bioicons_pipeline.training.pretrain.flow import (
-    FlowBatches,
-    FlowFixed,
-    FlowLoop,
-    GuidanceLoop,
-    Latents,
-    Nano,
-    make_transformer,
+from bioicons_pipeline.training.pretrain.flow import Latents, Nano, make_transformer
+from bioicons_pipeline.training.pretrain.flow_stages import (
+    FlowData,
+    train_flow,
+    train_guidance,
+    train_rewording,
 )
 from bioicons_pipeline.training.pretrain.icons import BaseIcons, load_icons
 from bioicons_pipeline.training.pretrain.recipe import Recipe
-from bioicons_pipeline.training.pretrain.runner import Runner, has_compiler
+from bioicons_pipeline.training.pretrain.runner import Runner
+from bioicons_pipeline.training.pretrain.said import say
 from bioicons_pipeline.training.pretrain.sets import SOURCES
 from bioicons_pipeline.training.pretrain.text import (
     STAGE_LENGTH,
@@ -75,19 +70,21 @@ class Trained:
 def train_all(recipe: Recipe, work: Path, *, quiet: bool = False, until: str | None = None) -> Trained | None:
     """Run every stage that is not done yet; a stage that was killed goes on from its last checkpoint.
 
-    until: stop after `icons`, `text` or `autoencoder`, and return None; `flow`: without guidance.
+    until: stop after `icons`, `text` or `autoencoder`, and return None; `flow`: without the stages after it.
     Raises:
         TrainingError: the sets cannot be fetched, or a loss is not finite.
     """
     runner = Runner(recipe, work, quiet)
     icons = load_icons(work, recipe.size, sources=SOURCES, progress=runner.phase)
-    captions = _captions(icons, work, runner)
+    said = say(icons, work, runner.phase)
+    captions = said.own
     if until == "icons":
         return None
+    # other words stay out: each comes seldom, and would take the place of pieces of frequent ones
     tokenizers = train_tokenizers(
         [text for icon in captions for text in icon.captions] + grammar_texts(), recipe.text.vocabulary
     )
-    tokenized = Tokenized([text for icon in captions for text in icon.captions], *tokenizers)
+    tokenized = Tokenized([text for icon in said.all for text in icon.captions], *tokenizers)
     clip, t5 = _text(runner, captions, tokenizers, tokenized)
     if until == "text":
         return None
@@ -96,23 +93,15 @@ def train_all(recipe: Recipe, work: Path, *, quiet: bool = False, until: str | N
         return None
     latents = _latents(runner, icons, vae)
     nano = Nano(make_transformer(recipe.flow, recipe.text.width), clip, t5)
-    _flow(runner, nano, captions, icons, latents, tokenized)
+    given = FlowData(said, icons, latents, tokenized)
+    train_flow(runner, nano, given)
     if until != "flow":
-        _guidance(runner, nano, captions, icons, latents, tokenized)
+        train_rewording(runner, nano, given)
+        train_guidance(runner, nano, given)
     nano.eval().requires_grad_(False)
     return Trained(
         nano.transformer, clip, t5, vae, *tokenizers, icons, tuple(captions), dict(runner.histories)
     )
-
-
-def _captions(icons: BaseIcons, work: Path, runner: Runner) -> list[Icon]:
-    """Captions of all icons, measured once."""
-    named = digest([CAPTIONS_VERSION, [icon.key for icon in icons.icons]])
-    file = work / f"captions-{named[:12]}.json"
-    if not file.is_file():
-        write_json(file, {icon.icon_id: icon.captions for icon in captioned(icons, runner.phase)})
-    said = json.loads(file.read_bytes())
-    return [Icon(icon.key, "", tuple(said[icon.key])) for icon in icons.icons]
 
 
 def _text(
@@ -196,102 +185,3 @@ def _latents(runner: Runner, icons: BaseIcons, vae: Any) -> Latents:
     read = load(file.read_bytes())
     index = {icon.key: row for row, icon in enumerate(icons.icons)}
     return Latents(read["mean"], read["std"], index, vae.config.shift_factor, vae.config.scaling_factor)
-
-
-def _splits(captions: Sequence[Icon], icons: BaseIcons) -> tuple[list[Icon], list[Icon]]:
-    train = [captions[index] for index in icons.split(heldout=False)]
-    return train, [captions[index] for index in icons.split(heldout=True)]
-
-
-def _fixed(
-    captions: Sequence[Icon], icons: BaseIcons, latents: Latents, tokenized: Tokenized, length: int
-) -> dict[str, FlowFixed]:
-    train, heldout = _splits(captions, icons)
-    return {
-        "train": FlowFixed.choose(train, latents, tokenized, length),
-        "heldout": FlowFixed.choose(heldout, latents, tokenized, length),
-    }
-
-
-def _flow(
-    runner: Runner,
-    nano: Nano,
-    captions: Sequence[Icon],
-    icons: BaseIcons,
-    latents: Latents,
-    tokenized: Tokenized,
-) -> None:
-    config = runner.recipe.flow
-    accelerator = runner.accelerator(config)
-    nano.to(accelerator.device)
-    identity = runner.identity("flow", config, "autoencoder", "text")
-    if config.compile and (accelerator.device.type == "cuda" or has_compiler()):
-        # one program a length; one for any length would be slower than none
-        nano.transformer.compile_repeated_blocks(dynamic=False)
-    train, _ = _splits(captions, icons)
-    source = FlowBatches(
-        train,
-        latents,
-        tokenized,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        caption_dropout=config.caption_dropout,
-        t5_lengths=config.t5_lengths,
-        long_share=config.long_share,
-        logit_mean=config.logit_mean,
-    )
-    loop = FlowLoop(
-        config=config,
-        model=nano,
-        accelerator=accelerator,
-        autocast=autocast_of(accelerator),
-        source=source,
-        checkpoint_dir=runner.folder("flow"),
-        identity=identity,
-        fixed=_fixed(captions, icons, latents, tokenized, config.t5_lengths[0]),
-    )
-    runner.run("flow", loop)
-
-
-def _guidance(
-    runner: Runner,
-    nano: Nano,
-    captions: Sequence[Icon],
-    icons: BaseIcons,
-    latents: Latents,
-    tokenized: Tokenized,
-) -> None:
-    flow, config = runner.recipe.flow, runner.recipe.guidance
-    accelerator = runner.accelerator(config)
-    identity = runner.identity("guidance", config, "flow")
-    teacher = copy.deepcopy(nano.transformer).eval().requires_grad_(False)
-    for part in (nano.clip, nano.t5):
-        part.requires_grad_(False)
-    train, _ = _splits(captions, icons)
-    source = FlowBatches(
-        train,
-        latents,
-        tokenized,
-        batch_size=config.batch_size,
-        seed=config.seed + 1,
-        caption_dropout=0.0,
-        t5_lengths=flow.t5_lengths,
-        long_share=flow.long_share,
-        logit_mean=flow.logit_mean,
-        scales=config.scales,
-        plain_share=config.plain_share,
-    )
-    loop = GuidanceLoop(
-        config=config,
-        model=nano,
-        accelerator=accelerator,
-        autocast=autocast_of(accelerator),
-        source=source,
-        checkpoint_dir=runner.folder("guidance"),
-        identity=identity,
-        fixed=_fixed(captions, icons, latents, tokenized, flow.t5_lengths[0]),
-        teacher=teacher,
-        empty_clip=tokenized.clip([""]),
-        empty_t5=tokenized.t5([""], max(flow.t5_lengths)),
-    )
-    runner.run("guidance", loop)

@@ -7,12 +7,13 @@ import tarfile
 import numpy as np
 import pytest
 
-from bioicons_pipeline.training.pretrain import icons, sets, stages
+from bioicons_pipeline.training.pretrain import icons, said, sets, stages, wording
 from bioicons_pipeline.training.pretrain.recipe import (
     AutoencoderConfig,
     FlowConfig,
     GuidanceConfig,
     Recipe,
+    RewordingConfig,
     TextConfig,
 )
 
@@ -64,6 +65,7 @@ TINY = Recipe(
     flow=FlowConfig(
         **_LOOP, steps=4, layers=1, single_layers=1, heads=2, checkpoint_every=2, t5_lengths=(8, 12)
     ),
+    rewording=RewordingConfig(**_LOOP, steps=2),
     guidance=GuidanceConfig(**_LOOP, steps=2),
 )
 
@@ -78,7 +80,9 @@ def hashed_embeddings(texts, progress):
 def work(tmp_path, monkeypatch):
     """A work folder with the package fetched already; the teacher is the hashed one."""
     package(tmp_path / "work" / "npm")
-    monkeypatch.setattr(stages, "sentence_embeddings", hashed_embeddings)
+    for module in (stages, said):
+        monkeypatch.setattr(module, "sentence_embeddings", hashed_embeddings)
+    monkeypatch.setattr(wording, "ENGLISH_WORDS", 100)  # hashing them all would be slower than the training
     monkeypatch.setattr(stages, "SOURCES", (SOURCE,))
     held = property(lambda icon: icon.key.endswith(("green-box", "orange-drop-of-water")))
     monkeypatch.setattr(icons.BaseIcon, "heldout", held)  # one in forty of sixteen may be none

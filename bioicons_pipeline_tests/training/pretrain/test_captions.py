@@ -5,8 +5,8 @@ import pytest
 
 from bioicons_pipeline.captioning.grammar import BACKGROUND, TRIGGER, caption_icon
 from bioicons_pipeline.captioning.tables import tables
-from bioicons_pipeline.training.pretrain import captions, stages
-from bioicons_pipeline.training.pretrain.captions import PREFIXES, captions_of
+from bioicons_pipeline.training.pretrain import captions, said, stages
+from bioicons_pipeline.training.pretrain.captions import PREFIXES, captions_of, parts_of, reworded
 from bioicons_pipeline.training.pretrain.icons import BaseIcon
 from bioicons_pipeline_tests.training.pretrain.conftest import TINY
 
@@ -19,9 +19,13 @@ def red(size=32):
     return pixels
 
 
+def parts(key="twemoji/heart"):
+    return parts_of(BaseIcon(key, ("heart",)), red())
+
+
 @pytest.fixture
 def heart():
-    return captions_of(BaseIcon("twemoji/heart", ("heart",)), red())
+    return captions_of(parts())
 
 
 def test_the_words_come_in_the_order_of_the_grammar(heart):
@@ -46,16 +50,38 @@ def test_the_fullest_is_first_and_the_bare_words_are_last(heart):
 
 def test_a_context_says_nothing_of_what_is_drawn():
     """The same drawing under other keys has other contexts, evenly; the same key has the same."""
-    drawn = [captions_of(BaseIcon(f"noto/{number}", ("heart",)), red()) for number in range(60)]
+    drawn = [captions_of(parts(f"noto/{number}")) for number in range(60)]
     contexts = {text.split(", ")[2] for icon in drawn for text in icon if len(text.split(", ")) == 5}
     assert len(contexts) > len(CONTEXTS) / 2
-    assert captions_of(BaseIcon("noto/7", ("heart",)), red()) == drawn[7]
+    assert captions_of(parts("noto/7")) == drawn[7]
+
+
+def test_in_other_words_the_rest_of_the_caption_stays_true():
+    """The colour and, mostly, the style are the icon's; the subject is near, beside a word, or unknown."""
+    found = [reworded(parts(f"twemoji/{n}"), [["aorta"], ["love", "valentine"]]) for n in range(40)]
+    split = [[text.split(", ") for text in icon] for icon in found]
+    assert {len(icon) for icon in found} == {5} and {len(text) for icon in split for text in icon} == {5}
+    assert all("red" in text[1].split()[:2] and text[4] == BACKGROUND for icon in split for text in icon)
+    own, science, english, beside, unknown = zip(*split, strict=True)
+    assert {text[1] for text in own} == {"a red heart"} and not {text[0] for text in own} & set(PREFIXES)
+    assert {text[1] for text in science} == {"a red aorta"}
+    assert {text[1] for text in english} == {"a red love", "a red valentine"}
+    assert all("heart" in text[1].split() and len(text[1].removeprefix("a ").split()) == 3 for text in beside)
+    assert not [text for text in unknown if {"heart", "aorta", "love", "valentine"} & set(text[1].split())]
+    assert 0.6 < np.mean([text[3] == "plain flat shapes" for icon in split for text in icon]) < 0.95
+    assert not [text for icon in found for text in icon if "bioicons" in text]
+
+
+def test_without_a_near_word_there_are_unknown_ones_only():
+    assert len(reworded(parts(), [])) == 3
+    assert reworded(parts(), []) == reworded(parts(), [])
+    assert reworded(parts(), []) != reworded(parts("noto/heart"), [])
 
 
 def test_other_captions_are_not_taken_from_disk(work, monkeypatch):
     """They are kept by their version; the text encoders, whose tokenizers come from them, begin anew."""
     stages.train_all(TINY, work, quiet=True, until="text")
-    monkeypatch.setattr(stages, "CAPTIONS_VERSION", captions.CAPTIONS_VERSION + 1)
+    monkeypatch.setattr(said, "CAPTIONS_VERSION", captions.CAPTIONS_VERSION + 1)
     monkeypatch.setattr(captions, "PREFIXES", ("mosaic style", "relief style", "engraving style"))
     stages.train_all(TINY, work, quiet=True, until="text")
     assert len(list(work.glob("captions-*.json"))) == 2

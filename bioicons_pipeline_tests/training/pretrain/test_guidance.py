@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from bioicons_pipeline.training.objective import predict_velocity
-from bioicons_pipeline.training.pretrain import stages
+from bioicons_pipeline.training.pretrain import flow_stages, stages
 from bioicons_pipeline_tests.training.pretrain.conftest import TINY
 
 
@@ -13,8 +13,8 @@ from bioicons_pipeline_tests.training.pretrain.conftest import TINY
 def loop(work, monkeypatch):
     """The guidance stage's loop before its first step."""
     found = []
-    original = stages.GuidanceLoop.fit
-    monkeypatch.setattr(stages.GuidanceLoop, "fit", lambda self: (found.append(self), original(self))[1])
+    original = flow_stages.GuidanceLoop.fit
+    monkeypatch.setattr(flow_stages.GuidanceLoop, "fit", lambda self: (found.append(self), original(self))[1])
     stages.train_all(TINY, work, quiet=True)
     return found[0]
 

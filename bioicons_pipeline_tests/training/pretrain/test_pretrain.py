@@ -10,7 +10,7 @@ from bioicons_pipeline.training.base_models import check_base, resolve_base
 from bioicons_pipeline.training.errors import TrainingError
 from bioicons_pipeline.training.loop import Loop
 from bioicons_pipeline.training.objective import flow_matching_loss
-from bioicons_pipeline.training.pretrain import icons, sets, stages
+from bioicons_pipeline.training.pretrain import flow_stages, icons, sets, stages
 from bioicons_pipeline.training.pretrain.assemble import assemble
 from bioicons_pipeline.training.pretrain.autoencoder import psnr
 from bioicons_pipeline.training.pretrain.flow import EVALUATED_SIGMAS
@@ -32,7 +32,7 @@ def test_the_whole_recipe_makes_a_base_that_samples(work, tmp_path):
 
     trained = stages.train_all(TINY, work, quiet=True)
     assert {stage: state.step for stage, state in trained.histories.items()} == {
-        "text": 3, "autoencoder": 4, "flow": 4, "guidance": 2,
+        "text": 3, "autoencoder": 4, "flow": 4, "rewording": 2, "guidance": 2,
     }  # fmt: skip
     for state in trained.histories.values():
         assert len(state.losses) == state.step and np.isfinite(state.losses).all()
@@ -45,6 +45,7 @@ def test_the_whole_recipe_makes_a_base_that_samples(work, tmp_path):
         "text",
         "autoencoder",
         "flow",
+        "rewording",
         "guidance",
     }
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
@@ -90,13 +91,17 @@ def test_a_changed_stage_rebuilds_what_follows_and_nothing_before(work):
     stages.train_all(changed, work, quiet=True)
     after = {path: path.stat().st_mtime_ns for path in work.rglob("state.json")}
     assert all(after[path] == before[path] for path in before)
-    assert {path.relative_to(work).parts[0] for path in after.keys() - before.keys()} == {"flow", "guidance"}
+    assert {path.relative_to(work).parts[0] for path in after.keys() - before.keys()} == {
+        "flow",
+        "rewording",
+        "guidance",
+    }
 
 
 def test_the_flow_stage_minimises_the_projects_own_objective(work, monkeypatch):
     """Its loss is `flow_matching_loss` of the text as FluxPipeline encodes it, at a guidance of 1."""
     seen = {}
-    original = stages.FlowLoop.fit
+    original = flow_stages.FlowLoop.fit
 
     def look(self):
         batch = self.source[0]
@@ -108,12 +113,36 @@ def test_the_flow_stage_minimises_the_projects_own_objective(work, monkeypatch):
         seen["captions"], seen["batch"], seen["model"] = batch.captions, batch, self.model
         original(self)
 
-    monkeypatch.setattr(stages.FlowLoop, "fit", look)
+    monkeypatch.setattr(flow_stages.FlowLoop, "fit", look)
     trained = stages.train_all(TINY, work, quiet=True, until="flow")
     assert torch.equal(seen["loss"], seen["reference"]) and (seen["loss"] > 0).all()
     icons_by_key = {icon.icon_id: icon for icon in trained.captions}
     for key, caption in zip(seen["batch"].keys, seen["captions"], strict=True):
         assert caption == "" or caption in icons_by_key[key].captions
+
+
+def test_other_words_come_after_the_own_ones(work, monkeypatch):
+    """The flow stage reads the icons' own captions, the next both kinds, each of the icon that it names."""
+    seen = []
+    original = flow_stages.FlowLoop.fit
+
+    def look(self):
+        batches = [self.source[number] for number in range(30)]
+        seen.append([pair for batch in batches for pair in zip(batch.keys, batch.captions, strict=True)])
+        original(self)
+
+    monkeypatch.setattr(flow_stages.FlowLoop, "fit", look)
+    trained = stages.train_all(TINY, work, quiet=True)
+    own = {icon.icon_id: set(icon.captions) for icon in trained.captions}
+    flow, rewording, guidance = ({pair for pair in pairs if pair[1]} for pairs in seen)
+    assert all(caption in own[key] for key, caption in flow)
+    for pairs in (rewording, guidance):
+        other = [(key, caption) for key, caption in pairs if caption not in own[key]]
+        assert 0.2 < len(other) / len(pairs) < 0.5
+        colours = {key.split("/")[1].split("-")[0] for key, _ in other}
+        assert colours == {"red", "green", "blue", "orange"}
+        told = [caption for key, caption in other if key.split("/")[1].split("-")[0] in caption.split(", ")[1]]
+        assert len(told) > len(other) / 4
 
 
 def test_text_of_a_batch_is_what_the_pipeline_encodes(work):
