@@ -6,8 +6,8 @@ Belongs here: naming families and choosing which are held out. Does not belong h
 A family's side follows from a hash of its key (author and name stem of most of its members), never from a
 count or an order: icons that come later move no family. As every family is held out with the same
 probability, each category gets its share; one in which chance held out nothing gives its family of the
-lowest hash, and none gives more than twice its share. Where an earlier manifest is at hand, what it says
-holds without exception.
+lowest hash, and none gives more than twice its share, of its families or of its icons: variants of one protein
+are half of a category. Where an earlier manifest is at hand, what it says holds without exception.
 """
 
 import hashlib
@@ -51,10 +51,11 @@ def assign(
     ids = _ids(groups, members, keys, previous)
     sides: list[str | None] = [_earlier(rows, members, previous, 1) for rows in groups]
     categories = [_majority([members[row].category for row in rows]) for rows in groups]
-    used = [any(included[row] for row in rows) for rows in groups]
+    sizes = [sum(included[row] for row in rows) for rows in groups]
+    used = [size > 0 for size in sizes]
     for category in sorted(set(categories)) if share > 0 else []:
         inside = [n for n, name in enumerate(categories) if name == category]
-        _hold_out([n for n in inside if used[n]], keys, ids, sides, share)
+        _hold_out([n for n in inside if used[n]], keys, ids, sides, share, sizes)
         for n in inside:  # families of dropped icons alone: their side shows if a curator keeps one
             if not used[n] and sides[n] is None and chance(keys[n]) < share:
                 sides[n] = HELDOUT
@@ -62,18 +63,30 @@ def assign(
 
 
 def _hold_out(
-    inside: Sequence[int], keys: Sequence[str], ids: Sequence[str], sides: list[str | None], share: float
+    inside: Sequence[int],
+    keys: Sequence[str],
+    ids: Sequence[str],
+    sides: list[str | None],
+    share: float,
+    sizes: Sequence[int],
 ) -> None:
-    """Choose among the families of one category: those below the threshold, neither none nor too many."""
+    """Choose among the families of one category: those below the threshold, neither none nor too many.
+
+    sizes: included icons of every family.
+    """
     held = sum(sides[n] == HELDOUT for n in inside)
+    icons = sum(sizes[n] for n in inside if sides[n] == HELDOUT)
     # a category of a single family has nobody to hold out: there would be nothing to learn from
     most = min(max(1, math.ceil(2 * share * len(inside))), len(inside) - 1)
+    most_icons = math.ceil(2 * share * sum(sizes[n] for n in inside))
     free = sorted((n for n in inside if sides[n] is None), key=lambda n: (chance(keys[n]), ids[n]))
     for n in free:
         stands_in = held == 0 and len(inside) >= MIN_FAMILIES
-        if held < most and (chance(keys[n]) < share or stands_in):
+        fits = held < most and icons + sizes[n] <= most_icons
+        if fits and (chance(keys[n]) < share or stands_in):
             sides[n] = HELDOUT
             held += 1
+            icons += sizes[n]
 
 
 def chance(key: str) -> float:

@@ -95,6 +95,8 @@ def test_the_whole_library(whole):
     for category, sides in held:
         if len(sides) >= 10:
             assert 0 < (sides == "heldout").sum() <= 0.3 * len(sides), category
+    for category, sides in df[df["included"]].groupby("category")["split"]:
+        assert (sides == "heldout").sum() < 0.2 * len(sides) + 1, category
     assert df["exclusion_reason"].value_counts()["contains_text"] > 80
 
 

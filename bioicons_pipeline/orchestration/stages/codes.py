@@ -6,7 +6,7 @@ code version, which the UI compares. Imports nothing, since the code location is
 
 CODE_VERSIONS = {
     "svg_snapshot": "1",
-    "icon_manifest": "3",
+    "icon_manifest": "4",
     "rasterized_icons": "2",
     "icon_captions": "5",
     "icon_dataset": "4",
