@@ -3,11 +3,11 @@
 Belongs here: naming families and choosing which are held out. Does not belong here: forming them
 (`families`).
 
-A family's side follows from a hash of its key (author and name stem of most of its members), never from a
-count or an order: icons that come later move no family. As every family is held out with the same
-probability, each category gets its share; one in which chance held out nothing gives its family of the
-lowest hash, and none gives more than twice its share, of its families or of its icons: variants of one protein
-are half of a category. Where an earlier manifest is at hand, what it says holds without exception.
+A family's side follows from a hash of its key (author and name stem of most of its members), not from an
+order: each is held out with the same probability, so that each category gets its share. One in which chance
+held out nothing gives its family of the lowest hash, and none gives more than twice its share, of its families
+or of its icons (variants of one protein can be half of a category): a family too large for that is trained on.
+Where an earlier manifest is at hand, what it says holds without exception, so that no newcomer moves a family.
 """
 
 import hashlib
@@ -78,7 +78,10 @@ def _hold_out(
     icons = sum(sizes[n] for n in inside if sides[n] == HELDOUT)
     # a category of a single family has nobody to hold out: there would be nothing to learn from
     most = min(max(1, math.ceil(2 * share * len(inside))), len(inside) - 1)
-    most_icons = math.ceil(2 * share * sum(sizes[n] for n in inside))
+    # where every family is large, one of the smallest still fits
+    most_icons = max(
+        math.ceil(2 * share * sum(sizes[n] for n in inside)), min((sizes[n] for n in inside), default=0)
+    )
     free = sorted((n for n in inside if sides[n] is None), key=lambda n: (chance(keys[n]), ids[n]))
     for n in free:
         stands_in = held == 0 and len(inside) >= MIN_FAMILIES

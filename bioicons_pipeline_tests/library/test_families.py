@@ -134,6 +134,15 @@ def test_a_family_that_is_half_of_a_category_is_not_held_out():
     assert held({one.icon_id: ("f", HELDOUT) for one in large}) == [20]
 
 
+@pytest.mark.parametrize(("count", "size", "share"), [(12, 10, 0.02), (10, 30, 0.04)])
+def test_where_all_families_are_large_one_is_held_out_all_the_same(count, size, share):
+    letters = ["".join(chr(97 + int(digit)) for digit in str(number)) for number in range(count)]
+    everyone = [member(count * copy + n, letters[n]) for n in range(count) for copy in range(size)]
+    groups = [list(range(n * size, (n + 1) * size)) for n in range(count)]
+    families = assign(groups, everyone, [True] * len(everyone), share)
+    assert sum(family.split == HELDOUT for family in families) == 1
+
+
 def test_a_bridge_between_the_two_sides_joins_only_one():
     links = [Link(0, 2, 0.99, "looks alike"), Link(1, 2, 0.98, "looks alike")]
     assert group(3, links) == [[0, 1, 2]]
