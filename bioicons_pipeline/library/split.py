@@ -5,9 +5,9 @@ Belongs here: naming families and choosing which are held out. Does not belong h
 
 A family's side follows from a hash of its key (author and name stem of most of its members), not from an
 order: each is held out with the same probability, so that each category gets its share. One in which chance
-held out nothing gives its family of the lowest hash, and none gives more than twice its share, of its families
-or of its icons (variants of one protein can be half of a category): a family too large for that is trained on.
-Where an earlier manifest is at hand, what it says holds without exception, so that no newcomer moves a family.
+held out nothing gives its family of the lowest hash. None gives more than twice its share, of its families or
+of its icons (variants of one protein can be half of a category): a family too large for that is trained on.
+Where an earlier manifest is at hand, what it says holds without exception: then no newcomer moves a family.
 """
 
 import hashlib

@@ -26,6 +26,7 @@ def apart(name: str) -> list[float]:
 
 
 APART = apart("nano_lora_library")
+KNOWN = "nano_lora_general_items"
 WORSE = sum(difference > 0 for difference in apart("nano_lora"))
 START = sum(float(hooks.value("flux_nano", f"speed.{part}")) for part in ("imports_s", "load_s"))
 SEEDS = {1: "one seed", 2: "two seeds", 3: "three seeds", 4: "four seeds"}
@@ -36,7 +37,13 @@ PUBLISHED = (
     f"({SEEDS[len(OWN)]}, each holding out another quarter",
     f"Trained with shuffled captions it is {mean(apart('nano_lora')):.3f} worse in the mean, "
     f"and with {NUMBERS[WORSE]} of the {SEEDS[len(OWN)]}",
-    f"with each of {SEEDS[len(APART)]}, by {min(APART):.3f} to {max(APART):.3f}",
+    f"with each of {SEEDS[len(apart(KNOWN))]}, by {min(apart(KNOWN)):.3f} to {max(apart(KNOWN)):.3f} "
+    f"(`{KNOWN}.json`)",
+    f"with each of {SEEDS[len(APART)]}, by {min(APART):.3f} to {max(APART):.3f} (`nano_lora_library.json`)",
+    f"lowers it by {hooks.value(KNOWN, 'gain_over_base.mean', '.3f')} "
+    f"(at least {hooks.value(KNOWN, 'gain_over_base.worst', '.3f')})",
+    f"Of {hooks.value('flux_nano', 'binding.prompts')} trained words it draws "
+    f"{hooks.value('flux_nano', 'binding.mean_bound', '.0f')}",
     f"manifest of {hooks.value('manifest', 'icons', ',')} icons, the first time "
     f"| {hooks.value('manifest', 'cold_seconds.total', '.0f')} s",
     f"an upstream update of {hooks.value('manifest', 'replay.4.touched')} icons "

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--recipe", choices=sorted(RECIPES), default="cpu", help="see recipe.py")
     parser.add_argument(
-        "--until", choices=("icons", "text", "autoencoder", "flow"), help="stop after this stage"
+        "--until", choices=("icons", "text", "autoencoder", "flow", "rewording"), help="stop after this stage"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     options = parser.parse_args(arguments)

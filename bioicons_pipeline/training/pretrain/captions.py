@@ -59,11 +59,16 @@ def captioned(
     own, other = [], []
     for done, (icon, pixels) in enumerate(zip(icons.icons, icons.pixels, strict=True), start=1):
         parts = parts_of(icon, pixels)
-        words = [kind[parts.subject] for kind in near if kind.get(parts.subject)]
+        words = [_of_no_colour(kind.get(parts.subject, ())) for kind in near]
         own.append(Icon(icon.key, "", captions_of(parts)))
-        other.append(Icon(icon.key, "", reworded(parts, words)))
+        other.append(Icon(icon.key, "", reworded(parts, [listed for listed in words if listed])))
         progress("captions", done, len(icons.icons))
     return own, other
+
+
+def _of_no_colour(words: Sequence[str]) -> list[str]:
+    """Without those that name a colour: it would be another than the picture's."""
+    return [word for word in words if not _COLOURS & set(word.split())]
 
 
 def subject_of(icon: BaseIcon) -> str:
@@ -102,7 +107,11 @@ def captions_of(parts: Parts) -> tuple[str, ...]:
 
 def reworded(parts: Parts, near: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """Distinct captions of the fullest form in other words: an unknown style; one word of each of `near` for
-    the subject; an unknown word beside it; an unknown word for it."""
+    the subject; an unknown word beside it; an unknown word for it.
+
+    Three in ten name a sub-style of the grammar by chance, which is not the icon's: like the contexts these
+    phrases say nothing here, and a LoRA teaches what they mean.
+    """
     chance = parts.chance("other words of ")
     subject, colour = parts.subject, parts.colour
     beside = f"{made_up(chance)} {subject}" if chance.random() < 0.5 else f"{subject} {made_up(chance)}"

@@ -68,7 +68,11 @@ LoRA teaches.
 {newline.join(rows)}
 
 The text encoders started from sentence embeddings of
-[all-MiniLM-L6-v2](https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2) (Apache-2.0).
+[all-MiniLM-L6-v2](https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2) (Apache-2.0). In the stages
+`rewording` and `guidance` about a third of the captions are in other words than the icon's: English ones and
+ones of the project's caption tables that those embeddings find near in meaning, and made-up ones; three in
+ten of these name a sub-style of bioicons by chance. So a word that a LoRA brings does the base little harm,
+and what the sub-styles mean stays a LoRA's to teach.
 
 ## Training
 

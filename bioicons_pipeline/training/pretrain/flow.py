@@ -1,9 +1,9 @@
 """The transformer of flux-nano with its text encoders: batches, training, and guidance distillation.
 
 Belongs here: what the loop needs to train all of the model by the project's one objective. Does not belong
-here: the objective (objective) and the loop. Two stages: flow matching with a guidance of 1 and dropped
-captions; then the same model learns to answer, for a guidance g it is told, what classifier-free guidance
-with the scale g would answer (https://arxiv.org/abs/2210.03142), which is how FLUX.1-dev takes guidance.
+here: the objective (objective) and the loop. Two loops: flow matching with a guidance of 1 and dropped
+captions; after it the model learns to answer, for a guidance g it is told, what classifier-free guidance with
+the scale g would answer (https://arxiv.org/abs/2210.03142), which is how FLUX.1-dev takes guidance.
 """
 
 from __future__ import annotations
@@ -248,7 +248,7 @@ class FlowLoop(Loop):
 
 @dataclass(kw_only=True)
 class GuidanceLoop(FlowLoop):
-    """Teaches the transformer to obey the guidance it is told; the text encoders stay as they are."""
+    """Teaches the transformer to obey the guidance it is told, by those of its parameters that may change."""
 
     config: GuidanceConfig  # type: ignore[assignment]
     teacher: Any = field(repr=False)

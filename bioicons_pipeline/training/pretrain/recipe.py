@@ -1,8 +1,8 @@
 """Every number of flux-nano: shapes and the trainings, in one typed object. No torch here.
 
 Belongs here: what decides the result. Does not belong here: how it is used. The recipe `cpu` is what two
-cores that multiply in bf16 (AVX512-BF16, AMX) do within about 100 minutes; on others it takes four times as
-long, and on a GPU a fraction.
+quiet cores that multiply in bf16 (AVX512-BF16, AMX) do within about 100 minutes; on others it takes four
+times as long, and on a GPU a fraction.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class RewordingConfig(LoopConfig):
 
 
 class GuidanceConfig(LoopConfig):
-    """Guidance distillation (https://arxiv.org/abs/2210.03142): one pass that does what two did."""
+    """Guidance distillation (https://arxiv.org/abs/2210.03142): one pass that does what two did. Only what
+    embeds the guidance is trained: at a guidance of 1, where a LoRA trains, the model stays what it was."""
 
     scales: tuple[float, float] = Field(
         default=(1.0, 5.0), description="Guidance is drawn evenly from this range; 1 is no guidance."
@@ -120,7 +121,7 @@ RECIPES: dict[str, Recipe] = {
             adam_beta2=0.98, ema_decay=0.999, eval_every=250, checkpoint_every=250,
         ),
         guidance=GuidanceConfig(
-            **_HALF, steps=600, batch_size=64, learning_rate=3e-4, warmup_steps=30, adam_beta2=0.98,
+            **_HALF, steps=300, batch_size=64, learning_rate=3e-3, warmup_steps=30, adam_beta2=0.98,
             ema_decay=0.98, eval_every=100, checkpoint_every=100,
         ),
     ),

@@ -44,13 +44,14 @@ class Said:
         ]
 
 
-def say(icons: BaseIcons, work: Path, progress: PhaseProgress) -> Said:
-    """Captions of all icons; read from `work` where they were made before.
+def say(icons: BaseIcons, size: int, work: Path, progress: PhaseProgress) -> Said:
+    """Captions of all icons of `size` px; read from `work` where they were made before.
 
     Raises:
         SentenceModelError: the package with the sentence embeddings is not installed.
     """
-    named = digest([CAPTIONS_VERSION, tables().version, [icon.key for icon in icons.icons]])
+    keys = [icon.key for icon in icons.icons]
+    named = digest([CAPTIONS_VERSION, tables().version, NEAR_SCIENCE, NEAR_ENGLISH, size, keys])
     file = work / f"captions-{named[:12]}.json"
     if not file.is_file():
         pairs = zip(*captioned(icons, _near(icons, progress), progress), strict=True)

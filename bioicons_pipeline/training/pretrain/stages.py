@@ -70,22 +70,23 @@ class Trained:
 def train_all(recipe: Recipe, work: Path, *, quiet: bool = False, until: str | None = None) -> Trained | None:
     """Run every stage that is not done yet; a stage that was killed goes on from its last checkpoint.
 
-    until: stop after `icons`, `text` or `autoencoder`, and return None; `flow`: without the stages after it.
+    until: stop after `icons`, `text` or `autoencoder`, and return None; after `flow` or `rewording`: without
+    the stages that follow.
     Raises:
+        SentenceModelError: the package with the sentence embeddings is not installed.
         TrainingError: the sets cannot be fetched, or a loss is not finite.
     """
     runner = Runner(recipe, work, quiet)
     icons = load_icons(work, recipe.size, sources=SOURCES, progress=runner.phase)
-    said = say(icons, work, runner.phase)
-    captions = said.own
     if until == "icons":
         return None
+    said = say(icons, recipe.size, work, runner.phase)
+    captions = said.own
     # other words stay out: each comes seldom, and would take the place of pieces of frequent ones
-    tokenizers = train_tokenizers(
-        [text for icon in captions for text in icon.captions] + grammar_texts(), recipe.text.vocabulary
-    )
+    read = [text for icon in captions for text in icon.captions] + grammar_texts()
+    tokenizers = train_tokenizers(read, recipe.text.vocabulary)
     tokenized = Tokenized([text for icon in said.all for text in icon.captions], *tokenizers)
-    clip, t5 = _text(runner, captions, tokenizers, tokenized)
+    clip, t5 = _text(runner, captions, tokenizers, tokenized, digest(read))
     if until == "text":
         return None
     vae = _autoencoder(runner, icons)
@@ -97,6 +98,7 @@ def train_all(recipe: Recipe, work: Path, *, quiet: bool = False, until: str | N
     train_flow(runner, nano, given)
     if until != "flow":
         train_rewording(runner, nano, given)
+    if until not in ("flow", "rewording"):
         train_guidance(runner, nano, given)
     nano.eval().requires_grad_(False)
     return Trained(
@@ -105,8 +107,13 @@ def train_all(recipe: Recipe, work: Path, *, quiet: bool = False, until: str | N
 
 
 def _text(
-    runner: Runner, captions: Sequence[Icon], tokenizers: tuple[Any, Any], tokenized: Tokenized
+    runner: Runner,
+    captions: Sequence[Icon],
+    tokenizers: tuple[Any, Any],
+    tokenized: Tokenized,
+    read: str,
 ) -> tuple[Any, Any]:
+    """read: digest of what the tokenizers were trained on; their ids are nothing to another vocabulary."""
     config = runner.recipe.text
     # without the fixed phrases, which are alike in all: the subject is what an embedding can tell
     texts = sorted(
@@ -119,9 +126,7 @@ def _text(
     targets = load(file.read_bytes())["targets"].numpy()
     clip, t5 = make_text_encoders(config, *tokenizers)
     student = Student(clip, t5, config)
-    # the tokenizers come from all captions, whose ids are nothing to another vocabulary
-    said = digest([icon.captions for icon in captions])
-    identity = {**runner.identity("text", config), "texts": digest(texts), "captions": said}
+    identity = {**runner.identity("text", config), "texts": digest(texts), "tokenizers": read}
     runner.identities["text"] = identity
     heldout = np.arange(len(texts)) % 40 == 0
     trained = [text for text, out in zip(texts, heldout, strict=True) if not out]

@@ -3,10 +3,10 @@
 Belongs here: which words of English and of the caption tables mean about what an icon shows, and words that
 mean nothing. Does not belong here: how a caption is put together (captions).
 
-A base that only read the names of its icons is lost where a LoRA begins: "trichinella" is noise to it, and
-what noise does to a drawing is chance. all-MiniLM-L6-v2 (`captioning.sentences`) knows that it is near a
-worm; and of a word that nobody knows the base learns to go by the rest of the caption. Words only: no picture
-of bioicons comes in this way.
+A base that only read the names of its icons is lost where a LoRA begins: "15 mL conical centrifuge tube" is
+noise to it, and what noise does to a drawing is chance. all-MiniLM-L6-v2 (`captioning.sentences`) knows that
+it is near a lab tube; and of a word that nobody knows the base learns to go by the rest of the caption. Words
+only: no picture of bioicons comes in this way.
 """
 
 from __future__ import annotations
@@ -42,20 +42,22 @@ def english_words(known: Collection[str]) -> list[str]:
 
 
 def science_words() -> list[str]:
-    """Words and whole subjects of the caption tables, sorted."""
-    return sorted({subject for subject, _ in tables().subjects.values()} | tables().biology)
+    """Words and whole subjects of the caption tables, sorted; none with a comma, which ends a part of one."""
+    subjects = {subject for subject, _ in tables().subjects.values() if "," not in subject}
+    return sorted(subjects | tables().biology)
 
 
 def near(subjects: Sequence[str], words: Sequence[str], least: float, embed: Embed) -> dict[str, list[str]]:
     """For every subject that has any, the words that mean about the same.
 
-    embed: texts → (N, D) unit vectors. A word goes to its nearest subjects, at most `_MOST`, with a cosine of
-    at least `least`.
+    embed: texts → (N, D) unit vectors. A word goes to its nearest subjects, at most `_MOST`: those with a
+    cosine of at least `least` that is at most `_MARGIN` below the nearest one's.
     """
     found: dict[str, list[str]] = {}
     if not subjects or not words:
         return found
-    cosines = embed(words) @ embed(subjects).T
+    # rounded: the same on machines whose sums differ in the last digits
+    cosines = np.round(embed(words) @ embed(subjects).T, 3)
     for word, row in zip(words, cosines, strict=True):
         for index in np.argsort(-row, kind="stable")[:_MOST]:
             if row[index] >= max(least, row.max() - _MARGIN) and word != subjects[index]:

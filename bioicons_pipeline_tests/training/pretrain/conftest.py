@@ -65,7 +65,7 @@ TINY = Recipe(
     flow=FlowConfig(
         **_LOOP, steps=4, layers=1, single_layers=1, heads=2, checkpoint_every=2, t5_lengths=(8, 12)
     ),
-    rewording=RewordingConfig(**_LOOP, steps=2),
+    rewording=RewordingConfig(**_LOOP, steps=4, checkpoint_every=2),
     guidance=GuidanceConfig(**_LOOP, steps=2),
 )
 

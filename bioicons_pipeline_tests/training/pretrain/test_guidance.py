@@ -34,6 +34,13 @@ def test_the_target_is_classifier_free_guidance_in_units_of_the_guidance(loop):
     assert float(wanted.sum()) > 0
 
 
+def test_only_the_embedding_of_the_guidance_is_trained(loop):
+    """All else stays what it was: a LoRA trains at a guidance of 1, where the teacher needs no student."""
+    before, after = loop.teacher.state_dict(), loop.model.transformer.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed and all(name.startswith("time_text_embed.guidance_embedder.") for name in changed)
+
+
 def test_a_share_of_the_samples_has_no_guidance(loop):
     """At a guidance of 1 a LoRA trains: those samples keep the model where it was."""
     low, high = TINY.guidance.scales

@@ -10,7 +10,7 @@ from bioicons_pipeline.training.base_models import check_base, resolve_base
 from bioicons_pipeline.training.errors import TrainingError
 from bioicons_pipeline.training.loop import Loop
 from bioicons_pipeline.training.objective import flow_matching_loss
-from bioicons_pipeline.training.pretrain import flow_stages, icons, sets, stages
+from bioicons_pipeline.training.pretrain import captions, flow_stages, icons, said, sets, stages
 from bioicons_pipeline.training.pretrain.assemble import assemble
 from bioicons_pipeline.training.pretrain.autoencoder import psnr
 from bioicons_pipeline.training.pretrain.flow import EVALUATED_SIGMAS
@@ -32,7 +32,7 @@ def test_the_whole_recipe_makes_a_base_that_samples(work, tmp_path):
 
     trained = stages.train_all(TINY, work, quiet=True)
     assert {stage: state.step for stage, state in trained.histories.items()} == {
-        "text": 3, "autoencoder": 4, "flow": 4, "rewording": 2, "guidance": 2,
+        "text": 3, "autoencoder": 4, "flow": 4, "rewording": 4, "guidance": 2,
     }  # fmt: skip
     for state in trained.histories.values():
         assert len(state.losses) == state.step and np.isfinite(state.losses).all()
@@ -68,34 +68,49 @@ def test_a_stopped_training_ends_where_an_unbroken_one_does(work, tmp_path, monk
     original, stopped = Loop.train_step, []
 
     def interrupted(self, stream):
-        stage = type(self).__name__
-        if stage in {"AutoencoderLoop", "FlowLoop"} - set(stopped) and self.state.step == 3:
+        stage = self.identity["stage"]
+        if stage in {"autoencoder", "flow", "rewording"} - set(stopped) and self.state.step == 3:
             stopped.append(stage)
             raise KeyboardInterrupt
         original(self, stream)
 
     monkeypatch.setattr(Loop, "train_step", interrupted)
-    for _ in range(2):
+    for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
             stages.train_all(TINY, broken, quiet=True)
     again = weights(stages.train_all(TINY, broken, quiet=True))
-    assert stopped == ["AutoencoderLoop", "FlowLoop"]
+    assert stopped == ["autoencoder", "flow", "rewording"]
     assert whole.keys() == again.keys()
     assert [name for name in whole if not torch.equal(whole[name], again[name])] == []
+
+
+def begun_anew(work, recipe=TINY):
+    """Stages of which a second training has folders that the first had not."""
+    before = set(work.rglob("state.json"))
+    stages.train_all(recipe, work, quiet=True)
+    return {path.relative_to(work).parts[0] for path in set(work.rglob("state.json")) - before}
 
 
 def test_a_changed_stage_rebuilds_what_follows_and_nothing_before(work):
     stages.train_all(TINY, work, quiet=True)
     before = {path: path.stat().st_mtime_ns for path in work.rglob("state.json")}
     changed = TINY.model_copy(update={"flow": TINY.flow.model_copy(update={"learning_rate": 3e-4})})
-    stages.train_all(changed, work, quiet=True)
-    after = {path: path.stat().st_mtime_ns for path in work.rglob("state.json")}
-    assert all(after[path] == before[path] for path in before)
-    assert {path.relative_to(work).parts[0] for path in after.keys() - before.keys()} == {
-        "flow",
-        "rewording",
-        "guidance",
-    }
+    assert begun_anew(work, changed) == {"flow", "rewording", "guidance"}
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_other_words_train_anew_what_learns_from_them(work, monkeypatch):
+    stages.train_all(TINY, work, quiet=True)
+    monkeypatch.setattr(captions, "made_up", lambda random: "blorb")
+    monkeypatch.setattr(said, "CAPTIONS_VERSION", said.CAPTIONS_VERSION + 1)
+    assert begun_anew(work) == {"rewording", "guidance"}
+
+
+def test_other_words_for_the_tokenizers_train_anew_what_reads_tokens(work, monkeypatch):
+    """Ids of the same number of entries stand for other pieces: nothing would fail but the training."""
+    stages.train_all(TINY, work, quiet=True)
+    monkeypatch.setattr(stages, "grammar_texts", lambda: ["kinetochore"] * 50)
+    assert begun_anew(work) == {"text", "flow", "rewording", "guidance"}
 
 
 def test_the_flow_stage_minimises_the_projects_own_objective(work, monkeypatch):
@@ -141,7 +156,9 @@ def test_other_words_come_after_the_own_ones(work, monkeypatch):
         assert 0.2 < len(other) / len(pairs) < 0.5
         colours = {key.split("/")[1].split("-")[0] for key, _ in other}
         assert colours == {"red", "green", "blue", "orange"}
-        told = [caption for key, caption in other if key.split("/")[1].split("-")[0] in caption.split(", ")[1]]
+        told = [
+            caption for key, caption in other if key.split("/")[1].split("-")[0] in caption.split(", ")[1]
+        ]
         assert len(told) > len(other) / 4
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from bioicons_pipeline.captioning.sentences import sentence_embeddings
 from bioicons_pipeline.captioning.vocabulary import english
 from bioicons_pipeline.training.pretrain.wording import (
+    NEAR_ENGLISH,
     NEAR_SCIENCE,
     english_words,
     made_up,
@@ -34,11 +35,11 @@ def test_a_subject_is_no_other_word_for_itself():
 
 
 def test_the_sentence_model_knows_what_science_is_near_to():
-    subjects = ["worm", "dna", "test tube", "bicycle"]
-    found = near(
-        subjects, ["trichinella", "15 mL conical centrifuge tube"], NEAR_SCIENCE - 0.05, sentence_embeddings
-    )
-    assert found == {"worm": ["trichinella"], "test tube": ["15 mL conical centrifuge tube"]}
+    subjects = ["cow", "dna", "lab tube", "bicycle"]
+    words = ["calf", "15 mL conical centrifuge tube", "kinetochore"]
+    found = near(subjects, words, NEAR_SCIENCE, sentence_embeddings)
+    assert found == {"cow": ["calf"], "lab tube": ["15 mL conical centrifuge tube"]}
+    assert near(subjects, ["shuttle", "pedal"], NEAR_ENGLISH, sentence_embeddings) == {"bicycle": ["pedal"]}
 
 
 def test_words_are_of_the_frequent_english_and_of_the_tables():
