@@ -34,6 +34,8 @@ from bioicons_pipeline.training.pretrain.recipe import RECIPES
 from bioicons_pipeline.training.pretrain.sets import keywords
 
 PROMPTS, SEED = 64, 7
+TIMES = 4
+"""Every prompt is drawn this often: of 64 pictures three more or fewer are bound by chance."""
 
 
 def reconstruction(vae, pictures) -> dict:
@@ -114,6 +116,13 @@ def main() -> None:
     speed = {"sixteen_icons_s": round(time.perf_counter() - started, 2), "steps": options.steps}
     pictures += sample(pipeline, prompts[16:], range(SEED + 16, SEED + len(prompts)), settings)
     found = binding(words, [shape_and_colour(np.asarray(picture)) for picture in pictures], known, vectors)
+    by_seed = [found.bound]
+    for turn in range(1, TIMES):
+        seeds = range(SEED + turn * len(prompts), SEED + (turn + 1) * len(prompts))
+        again = [
+            shape_and_colour(np.asarray(picture)) for picture in sample(pipeline, prompts, seeds, settings)
+        ]
+        by_seed.append(binding(words, again, known, vectors).bound)
     # the same question about pictures that were drawn for another word: what chance gives in practice
     turned = words[len(words) // 2 :] + words[: len(words) // 2]
     shuffled = binding(
@@ -123,6 +132,8 @@ def main() -> None:
         "binding": {
             **asdict(found),
             "words": words,
+            "bound_by_seed": by_seed,
+            "mean_bound": round(float(np.mean(by_seed)), 1),
             "bound_with_words_exchanged": shuffled.bound,
             "bound_of_real_icons": round(bound_of_real_icons(words, known, vectors), 1),
             "guidance": options.guidance,
@@ -139,7 +150,7 @@ def main() -> None:
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     sheet(words, pictures, found.hits).save(options.sheet)
     print(json.dumps({key: value for key, value in result.items() if key != "binding"}))
-    print(f"bound {found.bound} of {found.prompts}, chance {found.chance:.3f}, copies {found.copies}")
+    print(f"bound {by_seed} of {found.prompts}, chance {found.chance:.3f}, copies {found.copies}")
 
 
 def sheet(words, pictures, hits, cell: int = 96, columns: int = 16) -> Image.Image:
