@@ -59,7 +59,7 @@ def near(subjects: Sequence[str], words: Sequence[str], least: float, embed: Emb
     # rounded: the same on machines whose sums differ in the last digits
     cosines = np.round(embed(words) @ embed(subjects).T, 3)
     for word, row in zip(words, cosines, strict=True):
-        for index in np.argsort(-row, kind="stable")[:_MOST]:
+        for index in map(int, np.argsort(-row, kind="stable")[:_MOST]):
             if row[index] >= max(least, row.max() - _MARGIN) and word != subjects[index]:
                 found.setdefault(subjects[index], []).append(word)
     return found
