@@ -34,6 +34,7 @@ from bioicons_pipeline.dataset import sampling_weights
 from bioicons_pipeline.store import Store, Version
 from bioicons_pipeline.store.names import ALL
 from bioicons_pipeline.training import files as weight_files
+from bioicons_pipeline.training.base_models import resolve_base
 from bioicons_pipeline.training.config import TrainingConfig
 from bioicons_pipeline.training.data import WEIGHTS_FILE
 from bioicons_pipeline.training.presets import preset
@@ -149,6 +150,20 @@ def trained(
     }
 
 
+def kept(out: Path, given: dict) -> list[dict]:
+    """The runs of an earlier result.
+
+    Raises:
+        SystemExit: it was measured on something else.
+    """
+    earlier = json.loads(out.read_text())
+    # as JSON has it: a tuple comes back as a list
+    other = [name for name, value in json.loads(json.dumps(given)).items() if earlier.get(name) != value]
+    if other:
+        raise SystemExit(f"{out} was measured with another {', '.join(other)}: run without --append")
+    return earlier["runs"]
+
+
 def main() -> None:
     """Train, compare, write."""
     parser = argparse.ArgumentParser(
@@ -159,6 +174,9 @@ def main() -> None:
     parser.add_argument("--folds", type=int, help="0: the dataset's own split; default: 4, for the library 0")
     parser.add_argument("--base", default="flux-nano")
     parser.add_argument("--seeds", type=int, help="default: one a fold, 3 without folds")
+    parser.add_argument(
+        "--append", action="store_true", help="keep the runs that the result has, go on with the next seed"
+    )
     parser.add_argument("--steps", type=int, help=f"default: {STEPS}, for the library the preset's")
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--out", type=Path, help="default: see above")
@@ -182,8 +200,17 @@ def main() -> None:
     train_icons, heldout = tables(store, version)
     # a folder of its own: a training that was done before would be taken from it, and its time be nothing
     scratch = tempfile.TemporaryDirectory(prefix="nano_lora-")
-    runs = []
-    for seed in range(options.seeds or folds or 3):
+    given = {
+        "category": options.category,
+        "dataset": ref.version_id,
+        "base": options.base,
+        "base_fingerprint": resolve_base(options.base, ".").fingerprint,
+        "icons": {"train": train_icons.num_rows, "heldout": heldout.num_rows},
+        "folds": folds,
+        "config": config.identity(),
+    }
+    runs = kept(out, given) if options.append else []
+    for seed in range(len(runs) // 2, options.seeds or folds or 3):
         pair = dealt(train_icons, heldout, seed % folds, folds) if folds else (train_icons, heldout)
         for kind in (OWN, SHUFFLED):
             icons = pair[0] if kind == OWN else shuffled(pair[0], seed)
@@ -193,12 +220,7 @@ def main() -> None:
             runs.append({"captions": kind, "seed": seed, **found})
             print(json.dumps(runs[-1]), flush=True)
         result = {
-            "category": options.category,
-            "dataset": ref.version_id,
-            "base": options.base,
-            "icons": {"train": train_icons.num_rows, "heldout": heldout.num_rows},
-            "folds": folds,
-            "config": config.identity(),
+            **given,
             "runs": runs,
             **summary(runs),
             "machine": {

@@ -129,6 +129,16 @@ def test_a_dataset_of_other_icons_has_their_weights_and_all_else(tmp_path):
     assert sum(float(line.split(",")[1]) for line in lines) == pytest.approx(1)
 
 
+def test_runs_are_kept_of_the_same_measurement_only(tmp_path):
+    bench = load("nano_lora")
+    given = {"dataset": "a", "config": {"eval_sigmas": (0.1, 0.9)}}
+    result = tmp_path / "result.json"
+    result.write_text(json.dumps({**given, "runs": [{"seed": 0}]}))
+    assert bench.kept(result, given) == [{"seed": 0}]
+    with pytest.raises(SystemExit, match="with another dataset: run without --append"):
+        bench.kept(result, {**given, "dataset": "b"})
+
+
 def test_the_summary_takes_changes_within_a_seed():
     bench = load("nano_lora")
     runs = [

@@ -2,11 +2,8 @@
 
 import numpy as np
 
-from bioicons_pipeline.captioning.sentences import sentence_embeddings
 from bioicons_pipeline.captioning.vocabulary import english
 from bioicons_pipeline.training.pretrain.wording import (
-    NEAR_ENGLISH,
-    NEAR_SCIENCE,
     english_words,
     made_up,
     near,
@@ -32,14 +29,6 @@ def test_a_word_goes_to_the_nearest_subjects():
 
 def test_a_subject_is_no_other_word_for_itself():
     assert near(["worm", "snake"], ["worm"], 0.99, by_angle) == {}
-
-
-def test_the_sentence_model_knows_what_science_is_near_to():
-    subjects = ["cow", "dna", "lab tube", "bicycle"]
-    words = ["calf", "15 mL conical centrifuge tube", "kinetochore"]
-    found = near(subjects, words, NEAR_SCIENCE, sentence_embeddings)
-    assert found == {"cow": ["calf"], "lab tube": ["15 mL conical centrifuge tube"]}
-    assert near(subjects, ["shuttle", "pedal"], NEAR_ENGLISH, sentence_embeddings) == {"bicycle": ["pedal"]}
 
 
 def test_words_are_of_the_frequent_english_and_of_the_tables():
