@@ -61,7 +61,7 @@ def train_flow(runner: Runner, nano: Nano, given: FlowData) -> None:
     config = runner.recipe.flow
     accelerator = runner.accelerator(config)
     nano.to(accelerator.device)
-    identity = runner.identity("flow", config, "autoencoder", "text")
+    runner.identity("flow", config, "autoencoder", "text")
     if config.compile and (accelerator.device.type == "cuda" or has_compiler()):
         # one program a length; one for any length would be slower than none
         nano.transformer.compile_repeated_blocks(dynamic=False)
@@ -73,17 +73,7 @@ def train_flow(runner: Runner, nano: Nano, given: FlowData) -> None:
         caption_dropout=config.caption_dropout,
         long_share=config.long_share,
     )
-    loop = FlowLoop(
-        config=config,
-        model=nano,
-        accelerator=accelerator,
-        autocast=autocast_of(accelerator),
-        source=source,
-        checkpoint_dir=runner.folder("flow"),
-        identity=identity,
-        fixed=given.fixed(config),
-    )
-    runner.run("flow", loop)
+    runner.run("flow", FlowLoop(**_common(runner, "flow", nano, given, accelerator), source=source))
 
 
 def train_rewording(runner: Runner, nano: Nano, given: FlowData) -> None:
@@ -100,24 +90,14 @@ def train_rewording(runner: Runner, nano: Nano, given: FlowData) -> None:
         caption_dropout=flow.caption_dropout,
         long_share=config.long_share,
     )
-    loop = FlowLoop(
-        config=config,
-        model=nano,
-        accelerator=accelerator,
-        autocast=autocast_of(accelerator),
-        source=source,
-        checkpoint_dir=runner.folder("rewording"),
-        identity=identity,
-        fixed=given.fixed(flow),
-    )
-    runner.run("rewording", loop)
+    runner.run("rewording", FlowLoop(**_common(runner, "rewording", nano, given, accelerator), source=source))
 
 
 def train_guidance(runner: Runner, nano: Nano, given: FlowData) -> None:
     """What embeds the guidance learns to be obeyed, with captions of both kinds; the rest stays as it is."""
     flow, config = runner.recipe.flow, runner.recipe.guidance
     accelerator = runner.accelerator(config)
-    identity = runner.identity("guidance", config, "rewording")
+    runner.identity("guidance", config, "rewording")
     teacher = copy.deepcopy(nano.transformer).eval().requires_grad_(False)
     nano.requires_grad_(False)
     # trained whole, the model's loss at a guidance of 1 rose by 0.0075, and LoRAs on it were worse by as much
@@ -133,16 +113,23 @@ def train_guidance(runner: Runner, nano: Nano, given: FlowData) -> None:
         plain_share=config.plain_share,
     )
     loop = GuidanceLoop(
-        config=config,
-        model=nano,
-        accelerator=accelerator,
-        autocast=autocast_of(accelerator),
+        **_common(runner, "guidance", nano, given, accelerator),
         source=source,
-        checkpoint_dir=runner.folder("guidance"),
-        identity=identity,
-        fixed=given.fixed(flow),
         teacher=teacher,
         empty_clip=given.tokenized.clip([""]),
         empty_t5=given.tokenized.t5([""], max(flow.t5_lengths)),
     )
     runner.run("guidance", loop)
+
+
+def _common(runner: Runner, stage: str, nano: Nano, given: FlowData, accelerator: Any) -> dict[str, Any]:
+    """What every loop over the transformer is given, once the stage has its identity."""
+    return {
+        "config": getattr(runner.recipe, stage),
+        "model": nano,
+        "accelerator": accelerator,
+        "autocast": autocast_of(accelerator),
+        "checkpoint_dir": runner.folder(stage),
+        "identity": runner.identities[stage],
+        "fixed": given.fixed(runner.recipe.flow),
+    }
