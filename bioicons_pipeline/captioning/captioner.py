@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from bioicons_pipeline.captioning.articles import head_of
-from bioicons_pipeline.captioning.grammar import BACKGROUND, TRIGGER, Captions
+from bioicons_pipeline.captioning.grammar import TRIGGER, Captions
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 _TAIL = re.compile(
-    r"(?:,?\s*(?:isolated\s+)?(?:on|against|with)\s+(?:a|the)?\s*(?:plain\s+)?white\s+back\s*ground)|\s*\.\s*$",
+    r"(?:,?\s*(?:isolated\s+)?(?:on|against|with)\s+(?:a|the)?\s*(?:plain\s+)?(?:white|black)\s+back\s*ground)|\s*\.\s*$",
     re.IGNORECASE,
 )
 
@@ -68,7 +68,7 @@ def with_attributes(made: Captions, described: Iterable[str]) -> Captions:
     added = []
     for text in described:
         if clause := visible_attributes(text, made.subject):
-            added.append(f"{TRIGGER}, {made.subject}, {clause}, {BACKGROUND}")
+            added.append(f"{TRIGGER}, {made.subject}, {clause}, {made.background}")
     if not added:
         return made
     variants = tuple(dict.fromkeys((made.variants[0], *added, *made.variants[1:])))[:5]

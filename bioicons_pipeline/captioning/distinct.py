@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from bioicons_pipeline.captioning.checks import CLIP_TOKENS, clip_tokens
-from bioicons_pipeline.captioning.grammar import BACKGROUND, Captions
+from bioicons_pipeline.captioning.grammar import Captions
 from bioicons_pipeline.captioning.picture import StyleFacts
 
 _ACCENT = 0.05
@@ -48,7 +48,7 @@ def distinguish(
 
 def with_detail(made: Captions, detail: str) -> Captions:
     """`made` with `detail` in the variants that describe the whole picture."""
-    end = f", {BACKGROUND}"
+    end = f", {made.background}"
     variants = tuple(
         f"{text.removesuffix(end)}, {detail}{end}" if text.endswith(end) else text for text in made.variants
     )

@@ -3,8 +3,9 @@
     {trigger}, {article} {colour?} {subject} ({Latin name?}), {state or view?}, {category context},
     {sub-style}, isolated on a white background
 
-is the first variant; the others say the same in fewer or other words, since text diversity reduces
-copying (Somepalli et al. 2023, arXiv:2305.20086). The colour is the measured palette's, never the name's.
+("on a black background" where the drawing has that ground) is the first variant; the others say the same
+in fewer or other words, since text diversity reduces copying (Somepalli et al. 2023, arXiv:2305.20086). The
+colour is the measured palette's, never the name's.
 
 `GRAMMAR_VERSION` changes with any change of wording, by hand or in a table: captions are part of the
 dataset's content and so of its version. Belongs here: the sentence. Does not belong here: reading names
@@ -20,9 +21,10 @@ from bioicons_pipeline.captioning.picture import COLOURS, StyleFacts
 from bioicons_pipeline.captioning.style import colour_of, sub_style
 from bioicons_pipeline.captioning.tables import tables
 
-GRAMMAR_VERSION = f"3-{tables().version}"
+GRAMMAR_VERSION = f"4-{tables().version}"
 TRIGGER = "bioicons style"
 BACKGROUND = "isolated on a white background"
+BLACK_GROUND = "on a black background"
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Captions:
     """Captions of one icon: `text` is `variants[0]`; variants are distinct and never empty.
 
     `subject` is the noun phrase that no captioner may replace; `unknown` holds words of the name that
-    are in no table and no dictionary, for a curator to look at.
+    are in no table and no dictionary, for a curator to look at. `background` is the phrase that ends the
+    variants which describe the whole picture.
     """
 
     text: str
@@ -40,6 +43,7 @@ class Captions:
     colour: str | None = None
     sub_style: str | None = None
     unknown: tuple[str, ...] = ()
+    background: str = BACKGROUND
 
 
 def subject_of(name: str, category: str = "") -> str:
@@ -69,18 +73,19 @@ def caption_icon(
     colour = _colour(said.subject, picture)
     style = sub_style(author, category, picture)
     context = category_context(category)
+    background = BLACK_GROUND if picture and picture.black_ground else BACKGROUND
     latin = f" ({said.latin})" if said.latin else ""
     plain = with_article(said.subject)
     noun = with_article(said.subject, colour)
     variants = (
-        _sentence(noun + latin, said.state, context, style, BACKGROUND),
-        _sentence(noun, said.state, BACKGROUND),
+        _sentence(noun + latin, said.state, context, style, background),
+        _sentence(noun, said.state, background),
         _sentence(f"scientific icon of {plain}{latin}", said.state, style),
         _sentence(plain, context, style),
         _sentence(f"{context} icon, {noun}" if context else noun, said.state),
     )
     distinct = tuple(dict.fromkeys(variants))
-    return Captions(distinct[0], distinct, said.subject, said.latin, colour, style, said.unknown)
+    return Captions(distinct[0], distinct, said.subject, said.latin, colour, style, said.unknown, background)
 
 
 def _sentence(*parts: str | None) -> str:

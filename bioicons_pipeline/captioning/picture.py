@@ -18,6 +18,9 @@ SIDE = 128
 LINE = 0.2
 """A step in HSV value from which on the edge of a drawing is taken as an outline."""
 
+GROUND = 0.2
+"""Share of its box from which on black around the drawing is its ground, not a frame of lines."""
+
 _HUES = (
     (15, "red"),
     (42, "orange"),
@@ -53,7 +56,8 @@ class StyleFacts:
     palette: (colour name, share of the foreground), largest first, outlines left out.
     outline: share of the silhouette's edge with a darker line. gradient: share of neighbouring pixels inside
     it that differ a little, as in soft shading. detail: share that differs much. dark: share that is
-    nearly black. chroma: share that is coloured. cover: foreground over its bounding box.
+    nearly black. chroma: share that is coloured. cover: foreground over its bounding box. black_ground:
+    whether the drawing lies on a black rectangle.
     """
 
     palette: tuple[tuple[str, float], ...]
@@ -63,6 +67,7 @@ class StyleFacts:
     dark: float
     chroma: float
     cover: float
+    black_ground: bool = False
 
     def as_dict(self) -> dict:
         """JSON-able form; `StyleFacts.from_dict` reads it back."""
@@ -72,7 +77,9 @@ class StyleFacts:
     def from_dict(cls, facts: dict) -> "StyleFacts":
         """The facts that `as_dict` wrote, after JSON too."""
         palette = tuple((str(name), float(share)) for name, share in facts["palette"])
-        return cls(palette=palette, **{key: float(facts[key]) for key in facts if key != "palette"})
+        ground = bool(facts.get("black_ground", False))
+        numbers = {key: float(facts[key]) for key in facts if key not in {"palette", "black_ground"}}
+        return cls(palette=palette, black_ground=ground, **numbers)
 
 
 def measure_picture(png: bytes) -> StyleFacts | None:
@@ -112,6 +119,7 @@ def measure_pixels(rgb: np.ndarray, alpha: np.ndarray) -> StyleFacts | None:
     small, large, pairs = _steps(rgb, inside)
     ys, xs = np.nonzero(inside)
     box = (np.ptp(ys) + 1) * (np.ptp(xs) + 1)
+    black = names[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1] == COLOURS.index("black")
     return StyleFacts(
         palette=tuple((COLOURS[i], round(float(shares[i]), 3)) for i in order if shares[i] >= 0.03),
         outline=round(_outlined(value, inside, edge), 3),
@@ -120,17 +128,31 @@ def measure_pixels(rgb: np.ndarray, alpha: np.ndarray) -> StyleFacts | None:
         dark=round(float(dark.sum()) / count, 3),
         chroma=round(float((inside & (saturation > 0.15) & (value > 0.2)).sum()) / count, 3),
         cover=round(count / float(box), 3),
+        black_ground=_is_ground(black),
     )
 
 
 def _not_background(rgb: np.ndarray) -> np.ndarray:
     """What is not the white that reaches the picture's edge (a white mouse stays foreground)."""
+    return ~_reached((rgb > 247).all(axis=2))
+
+
+def _is_ground(black: np.ndarray) -> bool:
+    """Whether black fills the edge of the drawing's box, is more than a frame and has a drawing on it."""
+    black = black[1:-1, 1:-1]  # the outermost pixels may be half paper
+    if not black.size:
+        return False
+    edge = np.concatenate([black[0], black[-1], black[:, 0], black[:, -1]])
+    return bool(edge.mean() > 0.98 and _reached(black).mean() > GROUND and (~black).mean() > GROUND)
+
+
+def _reached(mask: np.ndarray) -> np.ndarray:
+    """The part of `mask` that hangs together with what lies outside the picture."""
     from PIL import Image, ImageDraw
 
-    white = ((rgb > 247).all(axis=2) * 255).astype(np.uint8)
-    mask = Image.fromarray(np.pad(white, 1, constant_values=255)).copy()  # fromarray is read-only
-    ImageDraw.floodfill(mask, (0, 0), 128)
-    return np.asarray(mask)[1:-1, 1:-1] != 128
+    field = Image.fromarray(np.pad(mask.astype(np.uint8) * 255, 1, constant_values=255)).copy()  # read-only
+    ImageDraw.floodfill(field, (0, 0), 128)
+    return np.asarray(field)[1:-1, 1:-1] == 128
 
 
 def _eroded(mask: np.ndarray) -> np.ndarray:

@@ -2,12 +2,15 @@
 
 import hashlib
 import re
+from dataclasses import replace
 
 import pytest
 
 from bioicons_pipeline.captioning import TRIGGER, StyleFacts, caption_icon, caption_prompt, subject_of
 from bioicons_pipeline.captioning.articles import with_article
+from bioicons_pipeline.captioning.captioner import with_attributes
 from bioicons_pipeline.captioning.checks import check_captions
+from bioicons_pipeline.captioning.distinct import with_detail
 
 
 def facts(*palette: tuple[str, float], **changes: float) -> StyleFacts:
@@ -82,6 +85,18 @@ def test_no_colour_leads_no_colour_is_said():
     assert "a mouse," in caption_icon("mouse", "Animals", picture=motley).text
     two = facts(("pink", 0.5), ("blue", 0.4))
     assert "a pink and blue mouse" in caption_icon("mouse", "Animals", picture=two).text
+
+
+def test_a_black_ground_is_said_and_never_called_white():
+    dark = replace(PINK, black_ground=True)
+    said = caption_icon("Yeast_new", "Animals", picture=dark)
+    assert said.text.endswith(f", {said.background}") and said.background == "on a black background"
+    assert not [text for text in said.variants if "white" in text]
+    detailed = with_detail(said, "open shape")
+    assert detailed.text.endswith(", open shape, on a black background")
+    described = with_attributes(said, ["a yeast cell with a large bud on a black background"])
+    assert described.variants[1].endswith("with a large bud, on a black background")
+    assert "isolated" in caption_icon("Yeast_new", "Animals", picture=PINK).text
 
 
 def test_the_same_drawing_by_another_author_has_another_sub_style():

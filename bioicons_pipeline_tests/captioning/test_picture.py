@@ -76,6 +76,45 @@ def test_outline_and_shading_are_told_apart():
     assert sub_style(None, "Animals", lined) == "dark outlines and flat colors"
 
 
+def on_black(draw) -> bytes:
+    """A picture with an empty margin, a black square and what `draw` puts on it."""
+    image = Image.new("RGBA", (128, 128), (0, 0, 0, 0))
+    canvas = ImageDraw.Draw(image)
+    canvas.rectangle((8, 8, 119, 119), fill="black")
+    draw(canvas)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_a_black_square_behind_a_drawing_is_its_ground():
+    facts = measure_picture(on_black(lambda canvas: canvas.ellipse((12, 12, 115, 115), fill="#30a050")))
+    assert facts is not None and facts.black_ground and colour_of(facts) == "green"
+    assert StyleFacts.from_dict(json.loads(json.dumps(facts.as_dict()))).black_ground
+
+
+@pytest.mark.parametrize(
+    "png",
+    [
+        pytest.param(drawing("#30a050", "black"), id="an outline"),
+        pytest.param(drawing("black"), id="a black disc"),
+        pytest.param(on_black(lambda canvas: None), id="a black square"),
+        pytest.param(on_black(lambda on: on.rectangle((11, 11, 116, 116), fill="white")), id="a frame"),
+        pytest.param(on_black(lambda on: on.ellipse((50, 50, 70, 70), fill="red")), id="a lens"),
+    ],
+)
+def test_black_that_is_the_drawing_itself_is_no_ground(png):
+    facts = measure_picture(png)
+    assert facts is not None and not facts.black_ground
+
+
+def test_facts_written_before_the_ground_was_measured_are_read():
+    facts = measure_picture(drawing("#e02020", "black"))
+    assert facts is not None
+    old = {key: value for key, value in facts.as_dict().items() if key != "black_ground"}
+    assert StyleFacts.from_dict(old) == facts
+
+
 def test_nothing_drawn_measures_nothing():
     assert measure_picture(drawing((0, 0, 0, 0))) is None
     assert measure_picture(drawing("white", white=True)) is None
