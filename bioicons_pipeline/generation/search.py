@@ -26,6 +26,7 @@ import pandas as pd
 from bioicons_pipeline.captioning.grammar import category_context
 from bioicons_pipeline.captioning.names import read_name
 from bioicons_pipeline.captioning.tables import tables
+from bioicons_pipeline.captioning.vocabulary import english
 from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.generation.synonyms import Unit, manner_words, synonyms, words_in
 from bioicons_pipeline.library.credits import attribution_line
@@ -37,6 +38,9 @@ NEAR_IN_MEANING = 0.45
 unrelated names are below 0.4."""
 SHORTEST_CORRECTED = 5
 """Letters of a word from which on it may be a misspelling of another."""
+SHORTEST_BEGUN = 4
+"""Letters from which on a word may be the beginning of another: "ice" is no icebox. One less after other words,
+which say enough: "centrifuge tub"."""
 _RANK_OFFSET = 60
 _HIDDEN = frozenset(
     {
@@ -61,9 +65,10 @@ def _latin_words() -> frozenset[str]:
     return frozenset(word for written, entry in entries for word in words_in(f"{written} {entry.latin}"))
 
 
-def _is_science(word: str) -> bool:
-    """Whether it is a word of biology, and so no misspelling even where the library has no such icon."""
-    return word in tables().biology or word in _latin_words()
+def _is_right(word: str) -> bool:
+    """Whether it is a word of biology or of English, and so no misspelling even where the library has no such
+    icon: who asks for forceps wants to hear that there are none, and no force."""
+    return word in tables().biology or word in _latin_words() or word in tables().words or word in english()
 
 
 Embed = Callable[[Sequence[str]], np.ndarray]
@@ -194,7 +199,7 @@ class IconSearch:
         """
         if len(word) < SHORTEST_CORRECTED or word in self._words or word in manner_words():
             return word
-        if synonyms().knows(word) or _is_science(word) or self._matches(_quoted(word)):
+        if synonyms().knows(word) or _is_right(word) or self._matches(_quoted(word)):
             return word
         alike = [other for other in self._words if other[0] == word[0]]
         near = difflib.get_close_matches(word, alike, n=1, cutoff=0.8)
@@ -212,7 +217,7 @@ class IconSearch:
         where there is none, those that have some of the words."""
         readings = _readings(words, understood)
 
-        def expressions(**how: bool) -> list[str]:
+        def expressions(**how: Any) -> list[str]:
             return [_all_of(reading, **how) for reading in readings]
 
         named = self._in_turn(expressions()[:1], _CALLED)
@@ -222,9 +227,9 @@ class IconSearch:
         named += self._in_turn(expressions()[1:], _CALLED)
         also = self._in_turn(expressions(same=True), _CALLED)
         also += self._in_turn(expressions(same=True, kinds=True), _CALLED)
-        asked = self._in_turn(expressions(begun=True), _CALLED)
+        asked = self._in_turn(expressions(begun=self._begun), _CALLED)
         asked += self._in_turn(expressions(together=True))
-        asked += self._in_turn(expressions(together=True, begun=True))
+        asked += self._in_turn(expressions(together=True, begun=self._begun))
         icons = dict.fromkeys([*named, *also, *asked, *self._in_turn(expressions(same=True, together=True))])
         if not icons:
             return _Order(tuple(self._by_some(readings)), part=True)
@@ -232,14 +237,26 @@ class IconSearch:
 
     def _by_some(self, readings: Sequence[Sequence[Unit]]) -> list[int]:
         """Icons that are called by some of the words: those that name a thing, so that neither "side view"
-        nor the name of the category makes an icon a find."""
-        own = [_quoted(word) for unit in readings[0] for word in unit.words if _says_something(word)]
-        if own and _may_be_unfinished(readings[0][-1]) and _says_something(readings[0][-1].words[-1]):
-            own.append(f"{own[-1]}*")
-        others = [(*unit.same, *unit.kinds) for reading in readings for unit in reading]
-        also = [_quoted(" ".join(name)) for names in others for name in names]
-        orders = [" OR ".join(names) for names in (own, also) if names]
+        nor the name of the category makes an icon a find. Whole terms first: of "memory B cell" a B cell."""
+        units = [unit for reading in readings for unit in reading]
+        terms = [
+            name for unit in units if len(unit.words) > 1 for name in (unit.words, *unit.same, *unit.kinds)
+        ]
+        own = [(word,) for unit in readings[0] for word in unit.words if _says_something(word)]
+        if _may_be_unfinished(readings[0][-1]):
+            own += [(word,) for word in self._begun(readings[0][-1].words[-1])]
+        also = [name for unit in units for name in (*unit.same, *unit.kinds)]
+        orders = [
+            " OR ".join(_quoted(" ".join(name)) for name in names) for names in (terms, own, also) if names
+        ]
         return list(dict.fromkeys(self._in_turn(orders, _CALLED)))
+
+    def _begun(self, word: str, alone: bool = True) -> list[str]:
+        """Words of the library that a word is the beginning of."""
+        if len(word) < SHORTEST_BEGUN - (not alone):
+            return []
+        # not FTS5's own "word"*: it stems first, and of "ros" from "rose" every rod is the beginning
+        return [longer for longer in self._words if longer.startswith(word) and longer != word]
 
     def _in_turn(self, expressions: Sequence[str], where: str = "") -> list[int]:
         """What each expression finds, of one after the other; `where` limits what counts, not the order."""
@@ -280,18 +297,22 @@ def _all_of(
     *,
     same: bool = False,
     kinds: bool = False,
-    begun: bool = False,
+    begun: Callable[[str, bool], Sequence[str]] | None = None,
     together: bool = False,
 ) -> str:
     """The FTS5 expression for all of the units. same, kinds: or other names of them. begun: the last word
-    may be unfinished. together: the words of a term ("B cell") only side by side."""
+    may be unfinished, and this says which words it begins. together: the words of a term ("B cell") only side
+    by side."""
     parts = []
     for unit in reading:
-        names = [_quoted(" ".join(unit.words))]
-        if not together:
-            names = [" AND ".join(_quoted(word) for word in unit.words)]
+        written = [unit.words]
         if begun and unit is reading[-1] and _may_be_unfinished(unit):
-            names[0] += "*"
+            alone = len(reading) == len(unit.words) == 1
+            written += [(*unit.words[:-1], longer) for longer in begun(unit.words[-1], alone)]
+        if together:
+            names = [_quoted(" ".join(words)) for words in written]
+        else:
+            names = [" AND ".join(_quoted(word) for word in words) for words in written]
         # another name counts only as it is written: "T lymphocyte", not any lymphocyte and a T
         others = (*(unit.same if same else ()), *(unit.kinds if kinds else ()))
         names += [_quoted(" ".join(name)) for name in others]

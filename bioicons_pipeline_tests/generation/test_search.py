@@ -237,11 +237,37 @@ def test_what_has_only_some_of_the_words_is_marked(manifest):
     )
 
 
-@pytest.mark.parametrize("query", ["goat", "ATP", "wheat", "bone marrow", "GPCR", "thorax", "musculus"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "goat", "ATP", "wheat", "bone marrow", "GPCR", "thorax", "musculus",
+        "miRNA", "electrode", "forceps", "scalpel", "filter", "sponge", "whale",
+    ],
+)  # fmt: skip
 def test_a_word_that_is_right_is_not_corrected_into_another(query):
     """All of these were: the library has words that differ in a letter or two."""
-    found = library("bee_hive", "oat", "cat", "heart", "test", "arrow", "pcr", "borax", "muscles").find(query)
+    near = ("bee_hive", "oat", "cat", "heart", "test", "arrow", "pcr", "borax", "muscles")
+    nearer = ("mrna_vaccine", "electron", "force", "scale", "file", "song", "whole")
+    found = library(*near, *nearer).find(query)
     assert found.query == "" and not found.hits
+
+
+@pytest.mark.parametrize("query", ["HIV", "ROS", "ice", "bus", "IL-6", "Na+"])
+def test_a_short_word_is_no_beginning_of_another(query):
+    icons = ("honey_bee_hive", "glass_rod", "robot", "icon", "bubble", "illustration", "nanoparticle")
+    assert not library(*icons).find(query).hits
+
+
+def test_after_other_words_a_shorter_beginning_is_enough():
+    search = library("mast_cell_1", "mast", "centrifuge")
+    assert [(hit.row["name"], hit.why) for hit in search.find("mast cel").hits] == [("mast_cell_1", "name")]
+    assert names(search.find("centri")) == ["centrifuge"]
+
+
+@pytest.mark.parametrize("query", ["CD4+ T cell", "regulatory T cell", "CAR T cell"])
+def test_of_a_term_with_another_word_the_term_comes_first(query):
+    found = library("cell-MDCK", "Apicomplexa_cells", "t-lymphocyte").find(query)
+    assert names(found)[0] == "t-lymphocyte" and found.hits[0].why == "part"
 
 
 @pytest.mark.parametrize(
