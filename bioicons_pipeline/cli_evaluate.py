@@ -48,9 +48,12 @@ def evaluate(
         "evaluation"
     ),
     count: Annotated[int, typer.Option(min=2, max=2000, help="Pictures that each model draws.")] = 32,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of noise and of the first picture.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="Seed of noise and of the first picture.")
+    ] = 0,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Denoising steps; default: what suits the base, mostly 28.")
+        int | None,
+        typer.Option(min=1, max=500, help="Denoising steps; default: what suits the base, mostly 28."),
     ] = None,
     embeddings: Annotated[
         str,
@@ -67,6 +70,7 @@ def evaluate(
     tell real icons from noise on your icons is not reported, and the page says so.
     """
     from bioicons_pipeline.evaluation.report import make_report, summary
+    from bioicons_pipeline.generation.make import check_writable
     from bioicons_pipeline.orchestration.stages.evaluation import PAGE, Plan, compare, report_files
     from bioicons_pipeline.whole import write_whole
 
@@ -74,6 +78,7 @@ def evaluate(
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     stock, model, adapters = _chosen(settings, base or settings.base, category, lora)
     console.print(f"{escape(', '.join(found.name for found in adapters))} on {escape(model.name)}")
+    check_writable(out)
     plan = Plan(category, count, seed, {"steps": steps} if steps else {}, embeddings)
     try:
         with Phases(console) as show:

@@ -133,7 +133,8 @@ def _report(made: "list[Made]", out: Path, as_json: bool) -> None:
         key=lambda icon: icon[0],
     )
     if not there:
-        raise BioiconsError("The model drew nothing on any of the icons: try another seed or more steps.")
+        problems = "; ".join(dict.fromkeys(icon.problem for icon in made))
+        raise BioiconsError(f"There is no icon to show. {problems}")
     shown = []
     for seed, files, card in there:
         with Image.open(files.png) as picture:

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from bioicons_pipeline.errors import BioiconsError
 
+SCRATCH = ".writing-"
+"""How the names of files begin that are being written."""
+
 
 class WriteError(BioiconsError):
     """A file cannot be written; what was at its place before is still there."""
@@ -34,7 +37,7 @@ def replace_whole(path: Path, data: bytes) -> None:
     """`write_whole` for a room that has a sentence of its own for a disk that is full. Raises OSError."""
     # not mkstemp, whose files only their maker may read: these are shared. Named before it exists: a Ctrl-C
     # at any moment finds the clean-up below in force.
-    scratch = path.with_name(f".writing-{secrets.token_hex(8)}")
+    scratch = path.with_name(f"{SCRATCH}{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with scratch.open("xb") as file:

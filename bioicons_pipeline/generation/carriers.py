@@ -23,6 +23,7 @@ from bioicons_pipeline.generation.provenance import (
     ProvenanceError,
     from_json,
     from_rdf,
+    legal,
     to_json,
     to_rdf,
 )
@@ -191,7 +192,7 @@ def embed_svg(svg: bytes, card: Card) -> bytes:
     root = _parsed(svg)
     for desc in root.findall(f"{{{_SVG}}}desc"):
         if (desc.text or "").startswith("AI-generated"):  # and not what a person wrote instead
-            desc.text = card.description
+            desc.text = legal(card.description)
     for old in list(root.iter(f"{{{_SVG}}}metadata")):
         parent = old.getparent()
         if parent is not None and next(old.iter("{*}card"), None) is not None:

@@ -28,7 +28,13 @@ from bioicons_pipeline.generation.adapters import Adapter
 from bioicons_pipeline.generation.carriers import IconFiles, add_svg, card_of, files_of, write_icon
 from bioicons_pipeline.generation.cutout import CutOut, CutOutError, cut_out
 from bioicons_pipeline.generation.provenance import BaseFacts, Card, make_card
-from bioicons_pipeline.generation.sampler import SamplingSettings, check_settings, precision_of, sample
+from bioicons_pipeline.generation.sampler import (
+    SamplingSettings,
+    check_settings,
+    precision_of,
+    sample,
+    unread,
+)
 from bioicons_pipeline.generation.training_icons import TrainingIcons
 from bioicons_pipeline.generation.vectorize import VectorizeError, vectorize
 
@@ -47,7 +53,8 @@ class WishError(BioiconsError):
 @dataclass(frozen=True)
 class Wish:
     """What somebody wants: `prompt` in their words, scientific `category` or None, `count` icons with the
-    seeds `seed`, `seed` + 1, …; `vectors`: SVG beside the PNG.
+    seeds `seed`, `seed` + 1, …; `vectors`: SVG beside the PNG. Control characters in a prompt, as a PDF has
+    them, are taken for blanks.
 
     Raises:
         WishError: naming what is out of range.
@@ -60,14 +67,12 @@ class Wish:
     vectors: bool = True
 
     def __post_init__(self) -> None:
-        words = self.prompt.strip()
+        words = "".join(char if char.isprintable() else " " for char in self.prompt).strip()
+        object.__setattr__(self, "prompt", words)
         if not any(char.isalnum() for char in words):
             raise WishError('The prompt is empty: say what to draw, e.g. "a tardigrade, side view".')
         if len(words) > LONGEST_PROMPT:
-            raise WishError(
-                f"The prompt has {len(words)} characters and the model reads about 300: say it in at most "
-                f"{LONGEST_PROMPT}."
-            )
+            raise WishError(f"The prompt has {len(words)} characters: say it in at most {LONGEST_PROMPT}.")
         if not 1 <= self.count <= MOST_ICONS:
             raise WishError(
                 f"A count of {self.count} is outside 1 to {MOST_ICONS}: ask for fewer, more often."
@@ -148,8 +153,9 @@ def make_icons(
             yield found
     if not todo:
         return
-    _check_writable(out)
+    check_writable(out)
     pipeline = workshop.pipeline()
+    cut_off = unread(pipeline, wish.caption, workshop.settings)
     scales = [adapter.scale for adapter in workshop.adapters]
     batch, total = workshop.settings.batch, len(todo) * workshop.settings.steps
     for start in range(0, len(todo), batch):
@@ -163,10 +169,10 @@ def make_icons(
             pipeline, [wish.caption] * len(seeds), seeds, workshop.settings, scales=scales, progress=shifted
         )
         for seed, picture in zip(seeds, pictures, strict=True):
-            yield finish(wish, workshop, seed, picture, out, precision_of(pipeline))
+            yield finish(wish, workshop, seed, picture, out, precision_of(pipeline), cut_off)
 
 
-def _check_writable(out: Path) -> None:
+def check_writable(out: Path) -> None:
     """Before a model is loaded and minutes of sampling are lost. Raises WishError."""
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -178,17 +184,28 @@ def _check_writable(out: Path) -> None:
 
 
 def finish(
-    wish: Wish, workshop: Workshop, seed: int, picture: Image.Image, out: Path, precision: str = ""
+    wish: Wish,
+    workshop: Workshop,
+    seed: int,
+    picture: Image.Image,
+    out: Path,
+    precision: str = "",
+    cut_off: str = "",
 ) -> Made:
-    """Cut out, vectorise, compare and write one sampled picture (RGB); `precision` for its card."""
+    """Cut out, vectorise, compare and write one sampled picture (RGB); for its card `precision`, and the end
+    of the caption that the model did not read."""
     try:
         cut = cut_out(picture)
     except CutOutError as error:
         return Made(seed, None, None, problem=str(error))
-    card = _card(wish, workshop, seed, picture, cut).model_copy(update={"precision": precision})
+    card = _card(wish, workshop, seed, picture, cut)
+    short = f"The prompt is longer than the model reads; not read: “{cut_off}”." if cut_off else ""
+    notes = (*card.notes, short) if short else card.notes
+    card = card.model_copy(update={"precision": precision, "notes": notes})
     svg, problem = None, ""
     if wish.vectors:
         svg, card, problem = _vectors(cut.rgba, card)
+    problem = " ".join(text for text in (short, problem) if text)
     stem = workshop.stem(wish, seed)
     if signed := _signed(out, stem):  # another run was faster, and a person looked at its icon
         return Made(seed, None, None, problem=signed)
@@ -224,7 +241,7 @@ def _card(wish: Wish, workshop: Workshop, seed: int, picture: Image.Image, cut: 
     settings = workshop.settings
     return make_card(
         generator=f"bioicons_pipeline {__version__}",
-        prompt=wish.prompt.strip(),
+        prompt=wish.prompt,
         caption=wish.caption,
         seed=seed,
         size=settings.size,

@@ -205,7 +205,7 @@ def to_rdf(card: Card) -> etree._Element:
         _link(work, DCTERMS, "isVersionOf", card.nearest[0].source_url)
     for icon in card.nearest:
         relation = etree.SubElement(work, f"{{{DCTERMS}}}relation")
-        other = etree.SubElement(relation, f"{{{CC}}}Work", {f"{{{RDF}}}about": _legal(icon.source_url)})
+        other = etree.SubElement(relation, f"{{{CC}}}Work", {f"{{{RDF}}}about": legal(icon.source_url)})
         _say(other, DC, "title", icon.name)
         _say(other, DC, "creator", icon.author)
         _link(other, CC, "license", icon.licence_url)
@@ -246,14 +246,14 @@ def _rights(card: Card) -> str:
 
 
 def _say(parent: etree._Element, space: str, name: str, text: str) -> None:
-    etree.SubElement(parent, f"{{{space}}}{name}").text = _legal(text)
+    etree.SubElement(parent, f"{{{space}}}{name}").text = legal(text)
 
 
 def _link(parent: etree._Element, space: str, name: str, address: str) -> None:
-    etree.SubElement(parent, f"{{{space}}}{name}", {f"{{{RDF}}}resource": _legal(address)})
+    etree.SubElement(parent, f"{{{space}}}{name}", {f"{{{RDF}}}resource": legal(address)})
 
 
-def _legal(text: str) -> str:
+def legal(text: str) -> str:
     """Without the characters that XML 1.0 forbids."""
     return "".join(
         char

@@ -8,6 +8,7 @@ which others are sampled beside it. The sampler is diffusers' FluxPipeline as it
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
     from bioicons_pipeline.training.base_models import BaseModel
     from bioicons_pipeline.training.config import Quantization
+
+
+_SAMPLING = threading.Lock()
+"""A pipeline's scheduler remembers its step: two draws at once would spoil each other's pictures unseen."""
 
 
 class GenerationError(BioiconsError):
@@ -148,16 +153,28 @@ def sample(
     """One RGB image of `settings.size` squared per prompt and seed.
 
     scales: strength of each adapter that the pipeline was loaded with, in that order; empty: the base alone.
-    progress: called with denoising steps done and to do.
+    progress: called with denoising steps done and to do; what it raises ends the sampling.
+    Whoever calls while another thread samples waits for it.
     Raises:
         GenerationError: as many seeds as prompts, and scales as adapters are needed; a setting out of range.
     """
-    import torch
-
     check_settings(settings)
     if len(prompts) != len(seeds):
         raise GenerationError(f"{len(prompts)} prompts and {len(seeds)} seeds: give one seed per prompt.")
-    use_adapters(pipeline, scales)
+    with _SAMPLING:
+        use_adapters(pipeline, scales)
+        return _sampled(pipeline, prompts, seeds, settings, progress)
+
+
+def _sampled(
+    pipeline: Any,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    settings: SamplingSettings,
+    progress: Callable[[int, int], None] | None,
+) -> list[Image.Image]:
+    import torch
+
     images: list[Image.Image] = []
     total = settings.steps * len(prompts)
 
@@ -182,6 +199,13 @@ def sample(
             )
         images += [image.convert("RGB") for image in result.images]
     return images
+
+
+def unread(pipeline: Any, prompt: str, settings: SamplingSettings) -> str:
+    """The end of a prompt, beyond the T5 tokens that the model is given; "" where all of it is read."""
+    tokens = pipeline.tokenizer_2(prompt).input_ids
+    most = settings.max_sequence_length  # one of them ends the text
+    return pipeline.tokenizer_2.decode(tokens[most - 1 : -1]) if len(tokens) > most else ""
 
 
 def use_adapters(pipeline: Any, scales: Sequence[float]) -> None:

@@ -39,8 +39,9 @@ unrelated names are below 0.4."""
 SHORTEST_CORRECTED = 5
 """Letters of a word from which on it may be a misspelling of another."""
 SHORTEST_BEGUN = 4
-"""Letters from which on a word may be the beginning of another: "ice" is no icebox. One less after other words,
-which say enough: "centrifuge tub"."""
+"""Letters from which on a word may be the beginning of another: "ice" is no icebox. After other words, which
+say enough ("centrifuge tub"), one less.
+"""
 _RANK_OFFSET = 60
 _HIDDEN = frozenset(
     {

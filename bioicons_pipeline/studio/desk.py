@@ -21,9 +21,18 @@ from bioicons_pipeline.generation.search import Found
 from bioicons_pipeline.whole import write_whole
 
 MOST_AT_ONCE = 16
+FOUND = "found"
+"""Folder for what search found, below that of the icons."""
 SUITABLE = "what suits the category"
 NO_LORA = "none: the base model alone"
 Progress = Callable[[int, int], None]
+
+
+class StoppedError(BioiconsError):
+    """Whoever asked for icons wants no more of them; what is finished is kept."""
+
+    def __init__(self) -> None:
+        super().__init__("Stopped. What was finished is kept.")
 
 
 @dataclass(frozen=True)
@@ -90,7 +99,7 @@ def look(services: Services, query: str, category: str | None) -> Answer:
         words = "No icon of the library is called that: try other English words, or have it drawn below."
         return Answer(words=words)
     read = f"Searched for “{_safe(found.query)}”. " if found.query else ""
-    folder = services.out / "found"
+    folder = services.out / FOUND
     return Answer(
         tuple(_found(one, folder) for one in drawn),
         f"{read}{len(drawn)} icons that people have drawn: choose one for its licence and citation.",

@@ -7,6 +7,7 @@ here: what these calls do. Gradio's documentation: https://www.gradio.app/docs.
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from bioicons_pipeline.studio.desk import (
     Choice,
     Services,
     Shown,
+    StoppedError,
     draw,
     look,
 )
@@ -99,20 +101,39 @@ def _drawn_part(services: Services, words: Any, category: Any) -> None:
         guidance = gr.Slider(0, 15, value=services.guidance, step=0.5, label="Guidance")
     part = _Part("drawn", kinds=_KINDS)
     tracked = gr.Progress()
+    running_draws: dict[str | None, threading.Event] = {}
 
     def drawn(
-        prompt: str, chosen: str, many: int, first: int, *how: Any, progress: Any = tracked
+        request: gr.Request,
+        prompt: str,
+        chosen: str,
+        many: int,
+        first: int,
+        *how: Any,
+        progress: Any = tracked,
     ) -> Iterator[tuple]:
         name, strength, denoising, guide = how
         where = None if chosen == ALL else chosen
+        stopped = running_draws[request.session_hash] = threading.Event()
         progress(0.0, desc="Loading the model")
+
+        def shown(done: int, total: int) -> None:
+            if stopped.is_set():
+                raise StoppedError
+            progress((done, total), desc="Drawing", unit="steps")
+
         for answer in draw(
             services,
             lambda: Wish(prompt, where, int(many), int(first or 0)),
             Choice(name, where, float(strength), int(denoising), float(guide)),
-            progress=lambda done, total: progress((done, total), desc="Drawing", unit="steps"),
+            progress=shown,
         ):
             yield part.filled(answer)
+
+    def halt(request: gr.Request) -> None:
+        # Gradio forgets the draw, but its thread would go on to the end, and the next draw wait for it
+        if event := running_draws.pop(request.session_hash, None):
+            event.set()
 
     running = go.click(
         drawn,
@@ -122,7 +143,7 @@ def _drawn_part(services: Services, words: Any, category: Any) -> None:
         show_progress_on=part.words,
         concurrency_id="model",
     )
-    stop.click(None, cancels=[running], api_visibility="private")
+    stop.click(halt, cancels=[running], queue=False, api_visibility="private")
     dice.click(lambda: random.randrange(2**31), None, seed, api_visibility="private")
 
 

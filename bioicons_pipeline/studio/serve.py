@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from bioicons_pipeline.errors import BioiconsError
-from bioicons_pipeline.studio.desk import Services
+from bioicons_pipeline.generation.make import check_writable
+from bioicons_pipeline.studio.desk import FOUND, Services
+from bioicons_pipeline.whole import SCRATCH
 
 SHORTEST_PASSWORD = 8
 
@@ -49,6 +51,28 @@ def check_access(host: str, password: str | None) -> None:
         )
 
 
+def check_folder(out: Path) -> None:
+    """Refuse a folder of which everything may not be seen by whoever opens the page; made if it is not there.
+
+    Raises:
+        StudioError: it holds more than icons and their cards.
+        WishError: it cannot be written.
+    """
+    check_writable(out)
+    ours = {".png", ".svg", ".json"}
+    others = sorted(
+        path.name
+        for path in out.iterdir()
+        if path.name != FOUND and (path.suffix not in ours or not path.is_file())
+    )
+    others = [name for name in others if not name.startswith(SCRATCH)]
+    if others:
+        raise StudioError(
+            f"{out} has more in it than icons, e.g. {others[0]}, and the studio shows its whole folder to "
+            "whoever opens the page: give a folder of its own with --out."
+        )
+
+
 def load() -> Any:
     """Gradio, which takes seconds the first time.
 
@@ -79,10 +103,11 @@ def serve(
 
     port: None for the first free one from 7860 on.
     Raises:
-        StudioError: no Gradio, no password where one is needed, the port is taken.
+        StudioError: no Gradio, no password where one is needed, the port is taken, `out` holds other files.
+        WishError: `out` cannot be written.
     """
     check_access(host, password)
-    services.out.mkdir(parents=True, exist_ok=True)
+    check_folder(services.out)
     gr = load()
     from bioicons_pipeline.studio.page import CSS, build_page  # it imports gradio itself
 

@@ -102,6 +102,16 @@ def test_look_draw_choose_download(finished, tmp_path, browser):
                 assert render_one(content, RenderSettings(size=64)).png
         assert len(list(out.glob("a-red-apple-*.json"))) == 4
 
+        page.locator("#words textarea, #words input").fill("a green leaf")
+        page.locator("#draw").click()
+        expect(page.locator("#drawn-words")).to_contain_text("steps", timeout=PATIENCE)  # it samples
+        page.locator("#stop").click()
+        page.locator("#words textarea, #words input").fill("a blue fish")
+        page.locator("#draw").click()
+        expect(page.locator("#drawn-words")).to_contain_text("4 icons drawn", timeout=PATIENCE)
+        assert len(list(out.glob("a-blue-fish-*.json"))) == 4
+        assert not list(out.glob("a-green-leaf-*"))
+
         page.locator("#words textarea, #words input").fill("")
         page.locator("#draw").click()
         expect(page.locator("#drawn-words")).to_contain_text("prompt is empty", timeout=PATIENCE)

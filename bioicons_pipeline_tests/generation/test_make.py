@@ -45,6 +45,7 @@ def sampled(monkeypatch):
 
     monkeypatch.setattr(make, "sample", sample)
     monkeypatch.setattr(make, "precision_of", lambda _pipeline: "fp32")
+    monkeypatch.setattr(make, "unread", lambda _pipeline, caption, _settings: caption[200:])
     return seen
 
 
@@ -157,6 +158,18 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_model_is_loaded(s
     with pytest.raises(WishError, match="is a file, not a folder: choose another"):
         list(make_icons(Wish("a disc"), shop, tmp_path / "file"))
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_what_a_pdf_has_between_its_words_is_a_blank(sampled, tmp_path):
+    (made,) = make_icons(Wish("a mouse\x02 cell\x1b\n", count=1), workshop(), tmp_path)
+    assert made.card.prompt == "a mouse  cell" and "a mouse cell, " in made.card.caption
+    assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".svg", ".json"}
+
+
+def test_the_end_that_a_model_does_not_read_is_said(sampled, tmp_path):
+    (made,) = make_icons(Wish(f"a cell{' with a nucleus' * 20}", count=1), workshop(), tmp_path)
+    assert "not read: “" in made.problem and made.problem in made.card.notes
+    assert made.card.caption[200:] in made.problem
 
 
 def test_another_wish_never_writes_over_an_icon(sampled, tmp_path):

@@ -1,5 +1,8 @@
 """Sampling on a tiny base: what decides a picture, and what does not; where a model is put."""
 
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +16,7 @@ from bioicons_pipeline.generation.sampler import (
     precision_of,
     sample,
     suitable_batch,
+    unread,
 )
 from bioicons_pipeline.training.base_models import resolve_base
 
@@ -34,6 +38,33 @@ def test_the_seed_decides_and_the_company_does_not(pipeline):
     together = pixels(sample(pipeline, ["a cell"] * 3, [4, 5, 6], SamplingSettings(32, 2, 3.5, 16, batch=2)))
     assert np.array_equal(alone, again) and not np.array_equal(alone, other)
     assert np.abs(together[1] - alone).max() <= 2  # rounding of another batch size
+
+
+def test_two_threads_with_one_pipeline_wait_for_each_other(pipeline):
+    """A page whose draw was stopped leaves its thread behind; the next draw must not meet it."""
+    alone = [sample(pipeline, ["a cell"], [seed], SETTINGS)[0].tobytes() for seed in (1, 2)]
+    with ThreadPoolExecutor(2) as pool:
+        drawn = list(
+            pool.map(lambda seed: sample(pipeline, ["a cell"], [seed], SETTINGS)[0].tobytes(), (1, 2))
+        )
+    assert drawn == alone
+
+
+def test_what_progress_raises_ends_the_sampling_and_the_next_one_goes_on(pipeline):
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    alone = sample(pipeline, ["a cell"], [1], SETTINGS)[0].tobytes()
+    with pytest.raises(KeyboardInterrupt):
+        sample(pipeline, ["a cell"], [1], SETTINGS, progress=stop)
+    assert sample(pipeline, ["a cell"], [1], SETTINGS)[0].tobytes() == alone
+
+
+def test_the_end_of_a_prompt_that_is_not_read_is_known(pipeline):
+    assert unread(pipeline, "a cell", SETTINGS) == ""
+    short = dataclasses.replace(SETTINGS, max_sequence_length=6)
+    end = unread(pipeline, "a cell with a nucleus and a membrane", short)
+    assert end.endswith("membrane") and len(end) < len("a cell with a nucleus and a membrane")
 
 
 def test_progress_counts_denoising_steps(pipeline):

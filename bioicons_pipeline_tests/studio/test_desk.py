@@ -13,7 +13,7 @@ from bioicons_pipeline.generation.found import DrawnHit
 from bioicons_pipeline.generation.make import Wish
 from bioicons_pipeline.generation.search import IconSearch
 from bioicons_pipeline.generation.training_icons import TrainingIcons
-from bioicons_pipeline.studio.desk import Choice, Services, draw, look
+from bioicons_pipeline.studio.desk import Choice, Services, StoppedError, draw, look
 from bioicons_pipeline_tests.generation.test_make import BLANK, disc, workshop
 
 EVIL = "<img src=x onerror=alert(1)> [x](javascript:alert(1)) `x` **x**"
@@ -36,6 +36,7 @@ def services(tmp_path, monkeypatch):
 
     monkeypatch.setattr(make, "sample", sample)
     monkeypatch.setattr(make, "precision_of", lambda _pipeline: "fp32")
+    monkeypatch.setattr(make, "unread", lambda _pipeline, caption, _settings: caption[200:])
     frame = pd.DataFrame(
         [ROW, ROW | {"icon_id": "2", "name": "neuron", "author": EVIL, "source_url": "javascript:x"}]
     )
@@ -111,6 +112,19 @@ def test_a_likely_copy_is_marked_with_what_to_cite(services):
 def test_a_wish_that_cannot_be_made_is_one_sentence(services, wish, said):
     answer = last(draw(services, wish, Choice("library")))
     assert said in answer.words and not answer.icons
+
+
+def test_whoever_stops_keeps_what_was_finished(services):
+    seen = []
+
+    def stopping(_done, _total):
+        seen.append(1)
+        if len(seen) > 2:
+            raise StoppedError
+
+    answers = list(draw(services, lambda: Wish("a disc", count=4), Choice("library"), progress=stopping))
+    assert "Stopped" in answers[-1].words and len(answers[-1].icons) == 2
+    assert len(list(services.out.glob("*.json"))) == 2
 
 
 def test_no_model_is_a_plain_message(services):

@@ -5,8 +5,9 @@ import socket
 
 import pytest
 
+from bioicons_pipeline.generation.make import WishError
 from bioicons_pipeline.studio.desk import Services
-from bioicons_pipeline.studio.serve import StudioError, check_access, is_loopback, serve
+from bioicons_pipeline.studio.serve import StudioError, check_access, check_folder, is_loopback, serve
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
@@ -48,6 +49,23 @@ def test_without_gradio_it_says_what_to_install(services, monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(StudioError, match=r"bioicons-pipeline\[studio\]"):
+        serve(services)
+
+
+def test_a_folder_with_other_files_is_not_shown_to_visitors(services):
+    services.out.mkdir()
+    for name in ("a-cell-1.png", "a-cell-1.json", ".writing-ab12"):
+        (services.out / name).write_bytes(b"")
+    (services.out / "found").mkdir()
+    check_folder(services.out)
+    (services.out / "notes.txt").write_text("private")
+    with pytest.raises(StudioError, match=r"notes\.txt.*--out"):
+        serve(services)
+
+
+def test_a_file_in_place_of_the_folder_is_one_sentence(services):
+    services.out.write_text("a file")
+    with pytest.raises(WishError, match="is a file, not a folder"):
         serve(services)
 
 
