@@ -16,7 +16,9 @@ from bioicons_pipeline.captioning.vocabulary import english, known, split_glued
 _SUFFIXES = (".svg", ".drawio")
 _CAMEL = re.compile(r"(?<=[a-z]{2})(?=[A-Z][a-z])")
 _COUNTER = re.compile(r"[\s_-]*\(\s*\d+\s*\)")
-_SEPARATORS = re.compile(r"[_\-–—.,;:()\[\]{}+/&'’\"\s]+")
+_SEPARATORS = re.compile(r"(?:[_\-–—;:()\[\]{}+/&'’\"\s]|(?<!\d)[.,]|[.,](?!\d))+")
+"""No point between digits is one: 1.5 mL are not 5."""
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 _COLOUR = (
     "red|pink|green|blue|yellow|orange|purple|violet|brown|black|white|grey|gray|cyan|magenta|turquoise|beige"
 )
@@ -37,7 +39,7 @@ _ANATOMICAL = re.compile(
     r"(view|section|plane) (?:of|through) (?:the )?(?=\w)",
     re.IGNORECASE,
 )
-_VOLUME = re.compile(r"(\d+)ml", re.IGNORECASE)
+_VOLUME = re.compile(r"(\d+(?:[.,]\d+)?)ml", re.IGNORECASE)
 _NUMBERED_WORD = re.compile(r"([^\W\d_]{4,})(\d{1,2})")
 
 
@@ -154,7 +156,7 @@ def _without_counters(tokens: list[str]) -> list[str]:
         if index <= skip:
             continue
         after = tokens[index + 1].casefold() if index + 1 < len(tokens) else ""
-        if token.isdecimal() and index not in protected:
+        if _NUMBER.fullmatch(token) and index not in protected:
             if after in _COUNTED:
                 kept.append(f"{token} mL" if after == "ml" else f"{token}-{after}")
                 skip = index + 1
@@ -209,8 +211,10 @@ def _recognise(tokens: list[str]) -> list[_Item]:
 
 
 def _case(token: str) -> str:
-    """Lower case, unless capitals carry meaning: DNA, mRNA, a single letter, a name nobody knows."""
+    """Lower case, unless capitals carry meaning: DNA, mRNA, B12, a single letter, a name nobody knows."""
     low = token.casefold()
+    if token.isupper() and any(char.isdigit() for char in token):
+        return token
     if any(letter.isupper() for letter in token[1:]):
         return low if token.isupper() and len(token) > 3 and low in english() else token
     if token.isupper() and len(token) == 1:

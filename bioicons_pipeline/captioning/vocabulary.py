@@ -52,6 +52,7 @@ def _formed(word: str) -> bool:
     return False
 
 
+@lru_cache(maxsize=8192)  # "oligodendro" comes apart in two ways, and eleven of them in two thousand
 def _beginnings(text: str) -> bool:
     if not text:
         return True

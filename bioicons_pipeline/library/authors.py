@@ -78,7 +78,8 @@ def author_urls(authors: Mapping[str, str]) -> dict[str, str]:
     """
     urls = {}
     for name, url in sorted(authors.items()):
-        address = url.strip()
+        scheme, colon, rest = url.strip().partition(":")
+        address = f"{scheme.lower()}{colon}{rest}"  # "Https://…" is what a phone makes of it
         shown = author_name(name)
         if shown and _is_web(address):
             urls.setdefault(match_key(shown), address)
@@ -90,8 +91,6 @@ def _is_web(address: str) -> bool:
         return False
     try:
         parts = urlsplit(address)
-        return (
-            parts.scheme.lower() in {"http", "https"} and bool(parts.hostname) and "." in str(parts.hostname)
-        )
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and "." in str(parts.hostname)
     except ValueError:
         return False

@@ -10,6 +10,7 @@ trained again at once (`drift`).
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib.resources import files
@@ -128,12 +129,21 @@ class Curation(BaseModel):
 
 
 def matches(entry: CurationEntry, icon_id: str, source_path: str) -> bool:
-    """Whether `entry` is about this icon: its id, its path, or a shell pattern over its path."""
-    if entry.icon in {icon_id, source_path}:
+    """Whether `entry` is about this icon: its id, its path, or a shell pattern over its path.
+
+    A keyboard writes "ü" as one character and upstream's paths have it as two, which nobody can see.
+    """
+    asked, path = _nfc(entry.icon), _nfc(source_path)
+    if asked in {icon_id, path}:
         return True
-    if "*" not in entry.icon and "?" not in entry.icon:
+    if "*" not in asked and "?" not in asked:
         return False
-    return _pattern(entry.icon).fullmatch(source_path) is not None
+    return _pattern(asked).fullmatch(path) is not None
+
+
+@lru_cache(maxsize=16384)
+def _nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 @lru_cache(maxsize=4096)

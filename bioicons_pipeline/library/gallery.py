@@ -194,7 +194,8 @@ def _families_page(df: pd.DataFrame, shown: set[str], captions: Mapping[str, str
 def _card(row: Mapping, shown: set[str], captions: Mapping[str, str]) -> str:
     """One icon as an article; the data attributes are what the filters read."""
     name, reason = _text(row["name"]), _text(row["exclusion_reason"])
-    caption = captions.get(row["icon_id"]) or _text(row["caption"])
+    # a curator's own wins, and stands here before the captions are made anew
+    caption = _text(row["caption"]) or captions.get(row["icon_id"], "")
     spdx, author = _text(row["spdx"]), _text(row["author"])
     state = "kept" if row["included"] else "dropped"
     picture = (

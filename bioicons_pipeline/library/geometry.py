@@ -32,12 +32,12 @@ _SVG = "{http://www.w3.org/2000/svg}"
 _HREFS = ("href", "{http://www.w3.org/1999/xlink}href")
 _HIDDEN = {"clipPath", "mask", "pattern", "marker", "metadata", "title", "desc", "style", "script", "filter"}
 _COMMAND = re.compile(r"([MmZzLlHhVvCcSsQqTtAa])([^MmZzLlHhVvCcSsQqTtAa]*)")
-_DIGITS = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+# Each number and gap is taken whole or not at all ((?>…), *+): tried in parts, forty digits take seconds.
+_DIGITS = r"(?>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
 _NUMBER = re.compile(_DIGITS)
-_GAP = r"[\s,]*"
-_ARC = re.compile(_GAP.join([*[f"({_DIGITS})"] * 3, "([01])", "([01])", *[f"({_DIGITS})"] * 2]))
+_GAP = r"[\s,]*+"
+_ARC = re.compile(_GAP.join(["", *[f"({_DIGITS})"] * 3, "([01])", "([01])", *[f"({_DIGITS})"] * 2]))
 _UNSEEN = re.compile(r"display\s*:\s*none")
-_UNSEEN_RULE = re.compile(r"([^{}]*)\{[^{}]*display\s*:\s*none[^{}]*\}")
 _GLYPH = re.compile(r"#glyph-?\d+-\d+$")
 _TEXT_ID = re.compile(r"(?:text|tspan|flowRoot|flowPara|flowSpan)_?\d")
 _CLASS = re.compile(r"\.([\w-]+)")
@@ -125,7 +125,7 @@ def _drawn(root) -> Iterator[tuple]:
     What a reference alone uses is left out.
     """
     sheet = " ".join(text for style in root.iter(f"{_SVG}style") if (text := style.text))
-    unseen = {name for selectors in _UNSEEN_RULE.findall(sheet) for name in _CLASS.findall(selectors)}
+    unseen = {name for selectors in _unseen_rules(sheet) for name in _CLASS.findall(selectors)}
     stack = [(root, False)]
     while stack:
         element, lettered = stack.pop()
@@ -138,6 +138,14 @@ def _drawn(root) -> Iterator[tuple]:
         yield element, lettered
         lettered = lettered or bool(_outlined_letters(element, element.tag.removeprefix(_SVG)))
         stack.extend((child, lettered) for child in reversed(element))
+
+
+def _unseen_rules(sheet: str) -> Iterator[str]:
+    """Selectors of the rules that hide what they match, in one pass over the text."""
+    for rule in sheet.split("}")[:-1]:
+        head, brace, body = rule.rpartition("{")
+        if brace and _UNSEEN.search(body):
+            yield head.rpartition("{")[2]
 
 
 def _outlined_letters(element, tag: str) -> int:
@@ -207,7 +215,12 @@ def subpaths(data: str) -> Iterator[list[Point]]:
 
 def _numbers(kind: str, arguments: str) -> list[str]:
     if kind == "A":  # its two flags may stand without a space
-        return [value for match in _ARC.findall(arguments) for value in match]
+        values: list[str] = []
+        place = 0
+        while match := _ARC.match(arguments, place):  # and from there on, never anew at each digit
+            values += match.groups()
+            place = match.end()
+        return values
     return _NUMBER.findall(arguments)
 
 

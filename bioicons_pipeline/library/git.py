@@ -154,7 +154,8 @@ class Git:
     def has_commit(self, sha: str) -> bool:
         """Whether the commit `sha` (full) is in this repository."""
         try:
-            self.run("cat-file", "-e", f"{sha}^{{commit}}")
+            # `cat-file -e` would fetch what a filtered repository lacks, with all of its history
+            self.run("rev-list", "--missing=allow-any", "--no-walk", sha)
         except GitError:
             return False
         return True

@@ -35,7 +35,7 @@ from bioicons_pipeline.library.records import (
 from bioicons_pipeline.library.rules import reasons_against
 
 UNDRAWABLE = (ExclusionReason.EMPTY_FILE, ExclusionReason.MALFORMED)
-"""Even a curator cannot keep what has no picture."""
+"""Even a curator cannot keep what has no picture; what is blank has one where it is white on white."""
 
 
 @dataclass
@@ -184,7 +184,8 @@ def _judge(row: _Row, policy: LicencePolicy, rules: CurationRules) -> None:
     if said == "drop":
         row.exclusion = ExclusionReason.DROPPED_BY_CURATOR
     elif said == "keep":
-        row.exclusion = next((reason for reason in row.reasons if reason in UNDRAWABLE), None)
+        bare = {*UNDRAWABLE, ExclusionReason.BLANK} if row.measured.refusal else set(UNDRAWABLE)
+        row.exclusion = next((reason for reason in row.reasons if reason in bare), None)
     elif row.reasons:
         row.exclusion = row.reasons[0]
 
@@ -283,7 +284,8 @@ def _rounded(value: float | None) -> float | None:
 def notes(rows: Sequence["_Row"], curation: Curation) -> list[str]:
     """Sentences about decisions that match nothing or change nothing."""
     told = [
-        f"{entry.icon}: no icon matches this decision ({entry.action}); it was renamed or deleted upstream."
+        f"{entry.icon}: no icon matches this decision ({entry.action}); is it misspelt, or was it renamed or "
+        "deleted upstream?"
         for entry in unmatched(curation, [(row.icon_id, row.icon.path) for row in rows])
     ]
     for row in rows:

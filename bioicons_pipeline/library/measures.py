@@ -20,7 +20,7 @@ from bioicons_pipeline.library.records import IconSource, Probe
 from bioicons_pipeline.library.shape import SIZE
 from bioicons_pipeline.whole import write_whole
 
-CODE_VERSION = 3
+CODE_VERSION = 4
 
 
 def measure_all(

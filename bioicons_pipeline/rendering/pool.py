@@ -20,7 +20,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from bioicons_pipeline.errors import BioiconsError
-from bioicons_pipeline.rendering.result import RefusalReason, RenderResult
+from bioicons_pipeline.rendering.result import MACHINE_DEPENDENT, RefusalReason, RenderResult
 from bioicons_pipeline.rendering.settings import RenderSettings
 from bioicons_pipeline.rendering.worker import FINAL, HEAD, JOB, PRELIMINARY, READY
 
@@ -257,15 +257,27 @@ class Pool:
     def _render(self, workers: dict[bool, Worker], svg: bytes) -> RenderResult:
         """resvg in a worker of its own; where it refuses, cairosvg in one that has it loaded too."""
         if self.settings.compare or self.settings.renderer != "auto":
-            return self._worker(workers, self.settings.renderer != "resvg").run(svg, self.settings)
-        first = self._worker(workers, False).run(svg, replace(self.settings, renderer="resvg"))
+            return self._run(workers, self.settings.renderer != "resvg", svg, self.settings)
+        first = self._run(workers, False, svg, replace(self.settings, renderer="resvg"))
         if first.refusal != RefusalReason.RENDERER_REFUSED:
             return first
-        second = self._worker(workers, True).run(svg, replace(self.settings, renderer="cairosvg"))
-        if second.refusal is not None:
-            return first
+        second = self._run(workers, True, svg, replace(self.settings, renderer="cairosvg"))
+        if (
+            second.refusal is not None
+        ):  # the cache remembers the first one's for ever, so only if both are sure
+            return second if second.refusal in MACHINE_DEPENDENT else first
         warning = f"drawn by the second renderer, as the first refused it ({first.report.get('detail')})"
         return replace(second, warnings=(*second.warnings, warning))
+
+    def _run(
+        self, workers: dict[bool, Worker], second: bool, svg: bytes, settings: RenderSettings
+    ) -> RenderResult:
+        """Rendered by such a worker; a death is the icon's fault only where the next worker dies too (the
+        first may have been killed from outside, when the machine's memory ran out)."""
+        result = self._worker(workers, second).run(svg, settings)
+        if result.refusal == RefusalReason.WORKER_DIED and not self._stopping:
+            return self._worker(workers, second).run(svg, settings)
+        return result
 
     def _worker(self, workers: dict[bool, Worker], second: bool) -> Worker:
         """A living worker of that kind, started or replaced if need be."""

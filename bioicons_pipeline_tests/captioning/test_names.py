@@ -26,6 +26,10 @@ from bioicons_pipeline.captioning.vocabulary import known, split_glued, suggesti
         ("area", "Scientific_graphs", "area chart", None, None),
         ("area", "Animals", "area", None, None),
         ("spleen-3", "human_physiology", "spleen", None, None),
+        ("0.5ml_tube", "Lab_apparatus", "0.5 mL tube", None, None),
+        ("tube-1,5 ml", "Lab_apparatus", "tube 1,5 mL", None, None),
+        ("vitamin_B12", "Chemistry", "vitamin B12", None, None),
+        ("O2", "Chemistry", "O2", None, None),
         ("fruitfly_drosophila-redeyes", "Animals", "fruit fly with red eyes", None, None),
     ],
 )
@@ -71,6 +75,11 @@ def test_words_of_biology_stay_whole(word):
 )
 def test_glued_words_come_apart_only_into_words(glued, parts):
     assert split_glued(glued) == parts
+
+
+def test_a_long_name_of_parts_that_come_apart_in_two_ways_is_read():
+    """Twenty of them took 37 seconds, forty would take years."""
+    assert not known("oligodendro" * 20 + "qase")
 
 
 def test_suggestion_names_the_word_that_was_meant():

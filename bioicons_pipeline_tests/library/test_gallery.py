@@ -51,6 +51,23 @@ def test_the_folder_is_self_contained_and_escaped(gallery):
     assert "2 icons" in pages["families.html"]
 
 
+def test_a_curators_caption_wins_over_the_one_of_the_last_run(tmp_path):
+    from bioicons_pipeline.library.curation import Curation
+
+    path = "cc-0/Animals/Bo/fish-red.svg"
+    said = {
+        "icon": path,
+        "action": "caption",
+        "value": "a curator's words",
+        "reason": "better",
+        "reviewer": "r",
+    }
+    df = manifest_of(FILES, curation=Curation.model_validate({"decisions": [said]}))
+    write_gallery(df, {}, tmp_path / "gallery", captions=dict.fromkeys(df["icon_id"], "the grammar's words"))
+    page = (tmp_path / "gallery" / page_name("Animals")).read_text()
+    assert "curator&#x27;s words" in page and "the grammar&#x27;s words" in page  # of the others
+
+
 def test_only_a_gallery_is_replaced(gallery, tmp_path):
     (gallery / "stale.html").write_text("old")
     write_gallery(manifest_of(FILES), {}, gallery)

@@ -90,8 +90,29 @@ def test_each_rule_gives_its_reason_and_can_be_switched_off(path, probed, reason
     assert row(lenient, path)["included"]
     kept = curated({"icon": path, "action": "keep"})
     overruled = row(manifest_of(files, probes={path: probed}, curation=kept), path)
-    assert overruled["included"] == (reason not in {"empty_file", "malformed"})
+    assert overruled["included"] == (probed.refusal is None)  # else there is no picture
     assert overruled["all_reasons"] == reason
+
+
+def test_a_curator_cannot_keep_a_blank_that_has_no_picture():
+    path = "cc-0/A/Bo/ghost.svg"
+    kept = curated({"icon": path, "action": "keep"})
+    df = manifest_of({path: drawing(FISH)}, probes={path: probe("nothing_drawn")}, curation=kept)
+    assert row(df, path)["exclusion_reason"] == "blank"
+    assert df.attrs["notes"] == [f"{path}: cannot be kept, it is blank."]
+
+
+@pytest.mark.parametrize("asked", ["cc-0/A/Bo/M\u00fcller.svg", "cc-0/A/Bo/M\u00fcll*.svg"])
+def test_a_decision_typed_on_a_keyboard_is_about_a_path_that_is_decomposed(asked):
+    path = "cc-0/A/Bo/Mu\u0308ller.svg"
+    df = manifest_of({path: drawing(FISH)}, curation=curated({"icon": asked, "action": "withdraw"}))
+    assert row(df, path)["exclusion_reason"] == "withdrawn_by_curator" and not df.attrs["notes"]
+
+
+def test_an_address_with_a_capital_scheme_is_one():
+    df = manifest_of(FILES, authors={"Bo": "Https://Bo.example/A"})
+    validate_manifest(df, policy_for("attribution"))
+    assert row(df, "cc-by-4.0/Animals/Bo/fish.svg")["author_url"] == "https://Bo.example/A"
 
 
 def test_text_and_white_on_white_are_seen_in_the_drawing_itself():
@@ -176,7 +197,8 @@ def test_the_curator_overrules_and_is_told_what_had_no_effect():
     assert "because (rev)" in found["curation"]
     assert row(df, "cc-by-4.0/Animals/Bo/fish.svg")["exclusion_reason"] == "dropped_by_curator"
     assert df.attrs["notes"] == [
-        "cc-0/Lab_apparatus/*: no icon matches this decision (drop); it was renamed or deleted upstream."
+        "cc-0/Lab_apparatus/*: no icon matches this decision (drop); is it misspelt, or was it renamed or "
+        "deleted upstream?"
     ]
 
 

@@ -1,6 +1,8 @@
 """The descriptor sees shape, not colour, place or size; the search is exact; outlines survive copying."""
 
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +14,12 @@ from bioicons_pipeline.library.measure import rgba
 from bioicons_pipeline.library.shape import SIZE, SYMMETRIES, ShapeIndex, descriptor, foreground, transformed
 from bioicons_pipeline_tests.library.drawings import probe_of
 from bioicons_pipeline_tests.library.library_of import BEAKER, FISH, LEAF, STAR, SVG, drawing
+
+READ = """
+import sys
+from bioicons_pipeline.library.geometry import read_geometry
+read_geometry(sys.stdin.buffer.read())
+"""
 
 
 def picture(svg: bytes) -> np.ndarray:
@@ -136,6 +144,42 @@ def test_path_data(data, corners):
 
 def test_measuring_survives_any_svg_and_matches_an_independent_renderer():
     assert read_geometry(b"<svg") is not None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(f'<path d="M0 0L9 9L0 9A{"2" * 200_000}"/>', id="digits of an arc"),
+        pytest.param(f'<path d="M0 0L9 9L0 9A{" " * 200_000}x"/>', id="blanks of an arc"),
+        pytest.param(f'<path d="M0 0L9 9A1 1 {"1e" * 100_000}"/>', id="halves of numbers"),
+        pytest.param(f"<style>{'a' * 200_000}</style>", id="a sheet without braces"),
+        pytest.param(f"<style>{'a{' * 100_000}</style>", id="a sheet of open braces"),
+    ],
+)
+def test_hostile_text_is_read_in_one_pass(body):
+    """Of each a hundredth took a minute or more, outside the sandbox: the time limit is the proof."""
+    done = subprocess.run(
+        [sys.executable, "-c", READ], input=SVG.format(body).encode(), capture_output=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_flags_of_an_arc_may_stand_together_and_its_error_ends_it():
+    assert [list(path) for path in subpaths("M0 0a1 1 0 01.5.5 1 1 0 1 0 2 2")] == [
+        [(0, 0), (0.5, 0.5), (2.5, 2.5)]
+    ]
+    assert [list(path) for path in subpaths("M0 0A1,1,0,0,1,3,4 x 1 1 0 0 1 9 9")] == [[(0, 0), (3, 4)]]
+
+
+def test_a_hidden_class_is_hidden_by_the_rule_that_says_so():
+    shown = (
+        f'<style>.a{{fill:red}}@media print{{.c,.b{{display:none}}}}</style><path class="CLASS" d="{STAR}"/>'
+    )
+    for name, seen in (("a", True), ("b", False), ("c", False)):
+        assert bool(hashes(shown.replace("CLASS", name))) is seen
+
+
+def test_nothing_is_read_from_nothing():
     assert read_geometry(b"").outlines == ()
     drawn = resvg_py.svg_to_bytes(svg_string=drawing(STAR).decode(), width=300)
     large = np.asarray(Image.open(io.BytesIO(bytes(drawn))).convert("RGBA"))

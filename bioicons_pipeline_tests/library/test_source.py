@@ -111,6 +111,17 @@ def test_refs_full_short_tag_branch_and_old_commits_no_ref_names(upstream, tmp_p
     assert fetch(str(upstream), first[:10], tmp_path / "c2").commit == first
 
 
+def test_each_look_brings_one_commit_and_no_history(upstream, tmp_path):
+    """Merely asked for what a filtered repository lacks, git fetches it, with all that is behind it."""
+    fetch(upstream.as_uri(), "main", tmp_path / "cache")
+    tree = git(upstream, "rev-parse", "main^{tree}")
+    made = [commit_tree(upstream, tree, f"more {number}") for number in range(3)]
+    assert fetch(upstream.as_uri(), "main", tmp_path / "cache").commit == made[-1]
+    (repository,) = (tmp_path / "cache").glob("*/repo.git")
+    objects = git(repository, "cat-file", "--batch-all-objects", "--batch-check=%(objecttype)").splitlines()
+    assert objects.count("commit") == 2  # the first look's, the second look's
+
+
 def test_only_blobs_under_the_icons_folder_are_fetched(upstream, tmp_path):
     fetch(str(upstream), None, tmp_path / "cache")
     (repository,) = (tmp_path / "cache").glob("*/repo.git")

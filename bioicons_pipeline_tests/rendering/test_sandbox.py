@@ -128,19 +128,56 @@ def test_a_worker_that_hangs_without_working_is_ended_too(tmp_path):
         worker.close()
 
 
-def test_a_worker_that_is_killed_costs_one_icon(tmp_path):
+def killed(pool, other_than=None):
+    """Kill the pool's one worker, once it is another one than that; its process id."""
+    ends = time.monotonic() + 30
+    while time.monotonic() < ends:
+        pids = [worker.process.pid for worker in pool._workers if worker.alive()]
+        if pids and pids[0] != other_than:
+            time.sleep(0.5)  # it has the icon by then
+            os.kill(pids[0], signal.SIGKILL)
+            return pids[0]
+        time.sleep(0.05)
+    raise AssertionError("no worker started")
+
+
+def test_a_worker_that_is_killed_twice_costs_one_icon():
     settings = RenderSettings(size=32, time_limit=60)
     with Pool(settings, 1) as pool:
         pool.submit(0, icon(0))
         assert pool.result(0).refusal is None
-        (pid,) = [worker.process.pid for worker in pool._workers]
         pool.submit(1, SLOW)
         pool.submit(2, icon(2))
-        time.sleep(0.3)
-        os.kill(pid, signal.SIGKILL)
+        first = killed(pool)
+        second = killed(pool, other_than=first)
         assert pool.result(1).refusal == "worker_died"
         assert pool.result(2).refusal is None
-    assert gone(pid)
+    assert gone(first) and gone(second)
+
+
+def test_a_worker_that_is_killed_once_costs_nothing(monkeypatch):
+    """The machine ran out of memory, and the kernel took the worker; the icon is as good as any."""
+    run, dead = Worker.run, []
+
+    def once(self, svg, settings):
+        if not dead:
+            dead.append(self.process.pid)
+            os.kill(self.process.pid, signal.SIGKILL)
+        return run(self, svg, settings)
+
+    monkeypatch.setattr(Worker, "run", once)
+    result = render_one(icon(1), RenderSettings(size=32))
+    assert dead and result.refusal is None and result.png
+
+
+def test_a_second_renderer_that_died_is_not_remembered_as_a_refusal(monkeypatch):
+    answers = {"resvg": "renderer_refused", "cairosvg": "time_out"}
+    monkeypatch.setattr(
+        Worker, "run", lambda self, svg, settings: RenderResult("", refusal=answers[settings.renderer])
+    )
+    assert render_one(icon(1), RenderSettings(size=32)).refusal == "time_out"
+    answers["cairosvg"] = "renderer_refused"
+    assert render_one(icon(1), RenderSettings(size=32)).refusal == "renderer_refused"
 
 
 def test_memory_is_limited():
