@@ -104,6 +104,7 @@ def summary(runs: list[dict]) -> dict:
     other = [run for run in runs if run["captions"] == SHUFFLED]
     gains = [run["base_loss"] - run["lora_loss"] for run in own]
     against = [two["lora_loss"] - one["lora_loss"] for one, two in zip(own, other, strict=True)]
+    error = float(np.std(against, ddof=1)) / len(against) ** 0.5 if len(against) > 1 else None
     by_sigma = [
         np.subtract(two["lora_by_sigma"], one["lora_by_sigma"]) for one, two in zip(own, other, strict=True)
     ]
@@ -115,6 +116,7 @@ def summary(runs: list[dict]) -> dict:
         },
         "gain_over_shuffled": {
             "mean": float(np.mean(against)),
+            "standard_error": error,
             "worst": min(against),
             "by_sigma": np.mean(by_sigma, axis=0).round(5).tolist(),
         },
@@ -225,6 +227,7 @@ def main() -> None:
             **summary(runs),
             "machine": {
                 "cores": os.cpu_count(),
+                "threads": torch.get_num_threads(),
                 "torch": torch.__version__,
                 "python": platform.python_version(),
             },

@@ -152,3 +152,5 @@ def test_the_summary_takes_changes_within_a_seed():
     assert found["gain_over_base"] == pytest.approx({"mean": 0.09, "spread": 0.02, "worst": 0.08})
     assert found["gain_over_shuffled"]["worst"] == pytest.approx(-0.01)
     assert found["gain_over_shuffled"]["mean"] == pytest.approx(0)
+    assert found["gain_over_shuffled"]["standard_error"] == pytest.approx(0.01)
+    assert bench.summary(runs[:2])["gain_over_shuffled"]["standard_error"] is None
