@@ -36,7 +36,7 @@ _SENSOR_STATUS = dg.DefaultSensorStatus.RUNNING if _settings.automated else dg.D
     name="watch_edited_inputs",
     minimum_interval_seconds=60,
     default_status=_SENSOR_STATUS,
-    description="Notices edits of curation file, licence preset, caption tables and base model.",
+    description="Notices edits of curation file, licence preset, render size, caption tables and base model.",
 )
 def watch_edited_inputs(
     context: dg.SensorEvaluationContext, upstream: UpstreamLibrary, base: Base

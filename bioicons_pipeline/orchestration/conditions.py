@@ -20,6 +20,7 @@ ABOVE = (
     "bioicons_upstream",
     "curation_rules",
     "licence_preset",
+    "render_size",
     "caption_tables",
     "svg_snapshot",
     "icon_manifest",

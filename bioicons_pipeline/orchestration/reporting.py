@@ -117,7 +117,8 @@ def each_category(
     """Build every partition of a run; returns the outcomes, and by category what a gate said of the rest.
 
     A category that a gate stops fails a run of its own. Among several it is left out, and said to be, so that
-    the others go on: a single-run backfill must not fail for one of them. If none is left, the run fails.
+    the others go on: a single-run backfill must not fail for one of them. If none is left, the run fails, and
+    each is recorded as stopped all the same: what was never made would hold up the whole library for good.
     """
     outcomes: dict[str, Outcome] = {}
     stopped: dict[str, str] = {}
@@ -133,8 +134,54 @@ def each_category(
         else:
             outcomes[category] = outcome
     if not outcomes:
+        for category, reason in stopped.items():
+            context.log_event(_stopped_event(context, category, reason))
         raise dg.Failure(description=next(iter(stopped.values())), allow_retries=False)
     return outcomes, stopped
+
+
+def _stopped_event(
+    context: dg.AssetExecutionContext,
+    category: str,
+    reason: str,
+    provenance: Mapping[str, str] | None = None,
+) -> dg.AssetMaterialization:
+    """Says that a gate stopped a category, under a version that no good one has."""
+    return _event(
+        context, category, f"stopped-{input_key(reason=reason)}", {"stopped": reason}, provenance or {}
+    )
+
+
+def _event(
+    context: dg.AssetExecutionContext,
+    category: str,
+    version: str,
+    metadata: Mapping[str, Any],
+    provenance: Mapping[str, str],
+) -> dg.AssetMaterialization:
+    return dg.AssetMaterialization(
+        asset_key=context.asset_key,
+        partition=category,
+        metadata=dict(metadata),
+        tags={
+            **provenance,
+            "dagster/data_version": version,
+            "dagster/data_version_is_user_provided": "true",
+        },
+    )
+
+
+def _stamped_provenance(context: dg.AssetExecutionContext, category: str) -> dict[str, str]:
+    """Provenance tags that Dagster gave the newest materialization of a category."""
+    first = context.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=context.asset_key, asset_partitions=[category]), limit=1
+    ).records[0]
+    stamped = first.asset_materialization
+    return {
+        key: value
+        for key, value in ((stamped.tags if stamped else None) or {}).items()
+        if key.startswith(("dagster/code_version", "dagster/input_"))
+    }
 
 
 def emit(
@@ -159,28 +206,8 @@ def emit(
         return
     together = input_key(versions={key: outcome.version_id for key, outcome in outcomes.items()})
     yield dg.MaterializeResult(data_version=dg.DataVersion(together), metadata=dict(summary or {}))
-    versions = {category: outcome.version_id for category, outcome in outcomes.items()}
-    details = dict(metadata)
+    for category, outcome in outcomes.items():
+        provenance = _stamped_provenance(context, category)
+        yield _event(context, category, outcome.version_id, metadata[category], provenance)
     for category, reason in (stopped or {}).items():
-        versions[category] = f"stopped-{input_key(reason=reason)}"
-        details[category] = {"stopped": reason}
-    for category, version in versions.items():
-        first = context.instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=context.asset_key, asset_partitions=[category]), limit=1
-        ).records[0]
-        stamped = first.asset_materialization
-        provenance = {
-            key: value
-            for key, value in ((stamped.tags if stamped else None) or {}).items()
-            if key.startswith(("dagster/code_version", "dagster/input_"))
-        }
-        yield dg.AssetMaterialization(
-            asset_key=context.asset_key,
-            partition=category,
-            metadata=dict(details[category]),
-            tags={
-                **provenance,
-                "dagster/data_version": version,
-                "dagster/data_version_is_user_provided": "true",
-            },
-        )
+        yield _stopped_event(context, category, reason, _stamped_provenance(context, category))

@@ -60,11 +60,12 @@ def test_asset_graph(repository):
         "bioicons_upstream": ([], None, []),
         "curation_rules": ([], None, []),
         "licence_preset": ([], None, []),
+        "render_size": ([], None, []),
         "caption_tables": ([], None, []),
         "base_model": ([], None, []),
         "svg_snapshot": (["bioicons_upstream"], None, []),
         "icon_manifest": (["curation_rules", "licence_preset", "svg_snapshot"], "category", []),
-        "rasterized_icons": (["icon_manifest"], "category", []),
+        "rasterized_icons": (["icon_manifest", "render_size"], "category", []),
         "icon_captions": (["caption_tables", "icon_manifest", "rasterized_icons"], "category", []),
         "icon_dataset": (
             ["icon_captions", "icon_manifest", "licence_preset", "rasterized_icons"],

@@ -1,11 +1,14 @@
 """A script of weeks: what is rebuilt and what is trained when upstream moves, by the real conditions."""
 
 import random
+from dataclasses import replace
 
 import pytest
+from PIL import Image
 
+from bioicons_pipeline.evaluation.records import png_of
 from bioicons_pipeline.orchestration.durations import measured
-from bioicons_pipeline.orchestration.stages import training_plan
+from bioicons_pipeline.orchestration.stages import images, training_plan
 from bioicons_pipeline.orchestration.stages.base import DATASET, MANIFEST, WEIGHTS
 from bioicons_pipeline.orchestration.stages.gone import WITHDRAWN
 from bioicons_pipeline_tests.library.repositories import commit_files, git
@@ -270,3 +273,83 @@ def test_a_plan_knows_what_the_datasets_were_made_from(first):
     living.week()
     assert {name for name, version in datasets(living).items() if before[name] != version} == rebuilt
     assert trained(living) == due and week(living) == {}
+
+
+BLANK = png_of(Image.new("RGB", (64, 64), "white"))
+LOST = b"#abcdef"
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Upstream and pipeline, of two icons in each of two categories, after the first week."""
+    upstream = Upstream(tmp_path / "upstream.git")
+    kept = [path(name, f"{noun}_{name[0].lower()}") for name in ("Animals", "Plants") for noun in NOUNS[:2]]
+    upstream.files = {name: upstream.files[name] for name in kept}
+    upstream.commit()
+    living = Living(tmp_path / "data", upstream.folder)
+    living.week()
+    living.watch()
+    living.settle()
+    return upstream, living
+
+
+@pytest.fixture
+def _lost_pictures(monkeypatch):
+    """The renderer draws nothing for icons of the colour LOST."""
+    real = images.render_many
+
+    def render_many(icons, *arguments, **how):
+        lost = []
+
+        def seen():
+            for key, svg in icons:
+                lost.append(LOST in svg)
+                yield key, svg
+
+        for place, result in enumerate(real(seen(), *arguments, **how)):
+            yield replace(result, png=BLANK) if lost[place] else result
+
+    monkeypatch.setattr(images, "render_many", render_many)
+
+
+@pytest.mark.usefixtures("_lost_pictures")
+def test_a_category_that_never_got_a_dataset_does_not_stop_the_library(small):
+    upstream, living = small
+    ill = {path("Gamma", name): drawing(name).replace(b"#36c", LOST) for name in ("flask_g", "funnel_g")}
+    upstream.files |= ill
+    upstream.commit()
+    ran = living.week()
+    assert ran["rasterized_icons"] == ran["icon_dataset"] == {"Gamma"}
+    assert living.store.get_ref(DATASET, partition="Gamma") is None
+    assert living.week() == living.week() == {}  # it waits for a person, and fails no more
+
+    # Another category goes on, and what left it leaves the library's dataset.
+    del upstream.files[path("Animals", "rat_a")]
+    upstream.commit()
+    assert living.week()["library/icon_dataset"] == {None}
+    assert living.store.get_ref(DATASET).info["icons"] == 3
+
+    # Upstream takes the ill one back before there was anything of it.
+    upstream.files = {name: data for name, data in upstream.files.items() if name not in ill}
+    upstream.add("Plants", "otter_p")
+    assert living.week()["library/icon_dataset"] == {None}
+    assert living.store.get_ref(DATASET).info["icons"] == 4
+    assert living.week() == living.week() == {}
+
+    # It comes again, mended.
+    upstream.files |= {name: data.replace(LOST, b"#36c") for name, data in ill.items()}
+    upstream.commit()
+    assert living.week()["icon_dataset"] == {"Gamma"}
+    assert living.store.get_ref(DATASET).info["icons"] == 6
+
+
+def test_another_render_size_draws_all_pictures_again(small):
+    _, living = small
+    living.configure(render_size=96)
+    rebuilt, _ = living.foretold()
+    assert living.watch() == ["render_size"]
+    ran = living.settle()
+    assert ran["rasterized_icons"] == ran["icon_dataset"] == rebuilt == {"Animals", "Plants"}
+    assert ran["library/icon_dataset"] == {None} and "icon_manifest" not in ran
+    assert {ref.info["render_size"] for ref in living.store.list_refs(DATASET).values()} == {96}
+    assert living.watch() == [] and living.week() == {}

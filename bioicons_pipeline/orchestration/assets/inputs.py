@@ -70,6 +70,17 @@ def licence_preset(upstream: UpstreamLibrary) -> dg.ObserveResult:
     )
 
 
+@_observed("render_size", "png", DATASET, "The size that pictures are drawn at.")
+def render_size(upstream: UpstreamLibrary) -> dg.ObserveResult:
+    """The size that pictures are drawn at."""
+    from bioicons_pipeline.orchestration.stages import inputs
+
+    return dg.ObserveResult(
+        data_version=dg.DataVersion(inputs.render_size_version(upstream.render_size)),
+        metadata={"size (px)": upstream.render_size},
+    )
+
+
 @_observed(
     "caption_tables",
     "csv",
@@ -104,9 +115,10 @@ def edited_versions(upstream: UpstreamLibrary, base: Base) -> dict[str, str]:
     return {
         "curation_rules": inputs.curation_version(upstream.curation),
         "licence_preset": inputs.licence_version(upstream.licence_preset),
+        "render_size": inputs.render_size_version(upstream.render_size),
         "caption_tables": inputs.tables_version(),
         "base_model": inputs.base_version(base.name),
     }
 
 
-OBSERVED = [bioicons_upstream, curation_rules, licence_preset, caption_tables, base_model]
+OBSERVED = [bioicons_upstream, curation_rules, licence_preset, render_size, caption_tables, base_model]

@@ -67,8 +67,9 @@ def _train(
     with user_errors():
         model = base.resolve(artifacts.bases, elsewhere=backend.elsewhere)
         # A person trains whenever they want; what automation asks for too much trains nothing.
-        done = AUTOMATION_TAG in context.run.tags and training_plan.standing(
-            store, category, weights.ref_name(model)
+        done = AUTOMATION_TAG in context.run.tags and (
+            training_plan.standing(store, category, weights.ref_name(model))
+            or weights.without_dataset(store, category, model)
         )
         plan = None if done else _plan(store, category, model, config, artifacts, base)
         outcome = done or (plan.done if plan else None)

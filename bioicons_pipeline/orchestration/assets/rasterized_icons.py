@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from bioicons_pipeline.orchestration.assets.icon_manifest import icon_manifest
+from bioicons_pipeline.orchestration.assets.inputs import render_size
 from bioicons_pipeline.orchestration.conditions import follows
 from bioicons_pipeline.orchestration.looks import DATASET, looks
 from bioicons_pipeline.orchestration.partitions import CATEGORIES
@@ -14,7 +15,7 @@ from bioicons_pipeline.orchestration.resources import ArtifactStore, UpstreamLib
 
 @dg.asset(
     partitions_def=CATEGORIES,
-    deps=[icon_manifest],
+    deps=[icon_manifest, render_size],
     backfill_policy=dg.BackfillPolicy.single_run(),
     automation_condition=follows(),
     kinds={"svg", "png"},

@@ -45,6 +45,11 @@ def licence_version(preset: str) -> str:
     return input_key(preset=preset, allowed=sorted(policy_for(preset).allowed))
 
 
+def render_size_version(size: int) -> str:
+    """The size that pictures are drawn at, in pixels: its own version."""
+    return str(size)
+
+
 def tables_version() -> str:
     """Version of the caption tables, as their files are now, and of the grammar that reads them."""
     from bioicons_pipeline.captioning import GRAMMAR_VERSION

@@ -104,6 +104,21 @@ def plan(
     return Plan(key, request=request, asked_by=asked_by)
 
 
+def without_dataset(store: Store, category: str | None, base: BaseModel) -> Outcome | None:
+    """The record of a category that was stopped before its first dataset, and has no LoRA; else None.
+
+    For what automation asks only: without a record it would ask, and fail, every week. Once there is a
+    dataset its plan moves. A person is told what is missing (`plan`).
+    """
+    place = {"partition": category, "base": ref_name(base)}
+    weights = store.get_ref(WEIGHTS, **place)
+    trained = weights is not None and (weights.info or {}).get("status") != "not trained"
+    if category is None or trained or store.get_ref(DATASET, partition=category):
+        return None
+    record = {"status": "not trained", "reason": "there is no dataset of it", "icons": 0}
+    return _not_trained(store, record, "", "", place)
+
+
 def _not_trained(
     store: Store, record: dict[str, Any], key: str, asked_by: str, place: dict[str, Any]
 ) -> Outcome:
