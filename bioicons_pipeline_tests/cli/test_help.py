@@ -68,8 +68,8 @@ def test_exit_codes(bioicons, tmp_path, monkeypatch):
         (("sweep",), "`bioicons run --until icon_dataset`"),
         (("sweep", "--category", "Animals"), "`bioicons run --category Animals --until icon_dataset`"),
         (("evaluate",), "`bioicons run --base flux-tiny`"),
-        (("evaluate", "--category", "Animals"), "`bioicons run --until icon_manifest`"),
-        (("search", "mouse", "--category", "Animals"), "`bioicons run --until icon_manifest`"),
+        (("evaluate", "--category", "Animals"), "`bioicons run --until icon_captions`"),
+        (("search", "mouse", "--category", "Animals"), "`bioicons run --until icon_captions`"),
     ],
 )
 def test_what_is_missing_is_told_with_the_command_that_makes_it(
