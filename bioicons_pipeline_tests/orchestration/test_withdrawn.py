@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from bioicons_pipeline import cli_run
 from bioicons_pipeline.cli_dataset import OutdatedError, _built_dataset
 from bioicons_pipeline.orchestration.stages.base import DATASET, WEIGHTS
 from bioicons_pipeline.orchestration.stages.withdrawn import UNREADABLE, out_of_date
@@ -50,3 +51,12 @@ def test_an_adapter_whose_dataset_was_pruned_hides_no_other(built):
     assert built.run("refresh_library").success
     assert built.run("build_datasets", *CATEGORIES, only=("icon_manifest",)).success
     assert list(out_of_date(built.store)) == ["Bad on flux-nano", "Good on flux-nano"]
+    # at the end of a run those on a base in a folder are named as well
+    built.store.set_ref(WEIGHTS, adapter, partition="Good", base="mine-0a1b", info=info)
+    said: list[str] = []
+    cli_run._warn_of_withdrawn(said.append, Settings(data_dir=built.root))
+    assert [line.partition(" was ")[0].rpartition(" LoRA of ")[2] for line in said] == [
+        "Bad on flux-nano",
+        "Good on flux-nano",
+        "Good on mine-0a1b",
+    ]
