@@ -75,7 +75,7 @@ class NoLibraryError(BioiconsError):
     """Nothing was fetched yet into this data folder."""
 
     def __init__(self) -> None:
-        super().__init__("There is no library here yet: fetch it with `bioicons run --until icon_manifest`.")
+        super().__init__("There is no library here yet: fetch it with `bioicons run --until icon_captions`.")
 
 
 class NotBuiltError(BioiconsError):

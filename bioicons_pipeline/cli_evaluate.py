@@ -125,7 +125,8 @@ def _chosen(
         return stock, base, [named_adapter(stock, base, text) for text in loras]
     suits = suitable_adapter(stock, base, category)
     if suits is None:
-        raise NotTrainedError(f"There is nothing to evaluate. {what_is_missing(stock, base, category)}.")
+        missing = what_is_missing(stock, base, category, base_name)
+        raise NotTrainedError(f"There is nothing to evaluate. {missing}.")
     return stock, base, [suits]
 
 

@@ -183,7 +183,7 @@ def _workshop(
         adapters = []
         console.print(
             "[yellow]This is the base alone, not bioicons style.[/] "
-            f"{escape(what_is_missing(stock, base, category))}."
+            f"{escape(what_is_missing(stock, base, category, base_name))}."
         )
     with progress_bars(console) as bar:
         return make_workshop(

@@ -10,9 +10,11 @@ import typer
 
 from bioicons_pipeline.cli_dataset import readable_bytes
 from bioicons_pipeline.cli_display import AsJson, progress_bars, say_json
+from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.settings import get_settings
 
-DAY_S = 24 * 3600.0
+HOUR_S = 3600.0
+DAY_S = 24 * HOUR_S
 
 
 def prune(
@@ -20,7 +22,7 @@ def prune(
         bool, typer.Option("--dry-run", help="Say what would be deleted, and delete nothing.")
     ] = False,
     keep_days: Annotated[
-        float, typer.Option(min=1, help="Keep what was used within so many days, whatever refers to it.")
+        float, typer.Option(min=3, help="Keep what was used within so many days, whatever refers to it.")
     ] = 14,
     as_json: AsJson = False,
 ) -> None:
@@ -33,7 +35,14 @@ def prune(
     from bioicons_pipeline.store import Store
     from bioicons_pipeline.training.files import CHECKPOINTS_ASSET
 
-    store = Store(get_settings().resolved_store_root)
+    settings = get_settings()
+    # nothing names the dataset of a training in progress until its adapter is there
+    if keep_days * DAY_S <= settings.training_hours * HOUR_S:
+        raise BioiconsError(
+            f"A training may take {settings.training_hours:g} hours here (BIOICONS_TRAINING_HOURS), and what "
+            "it reads must stay: give more --keep-days."
+        )
+    store = Store(settings.resolved_store_root)
     with progress_bars() as bar:
         done = store.prune(
             keep_days * DAY_S,

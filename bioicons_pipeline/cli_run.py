@@ -4,6 +4,7 @@ Belongs here: options, progress and summary of these verbs. Does not belong here
 what they do (orchestration).
 """
 
+import os
 import shlex
 import shutil
 import sys
@@ -152,10 +153,11 @@ def _report(summary, options, seconds: float, as_json: bool) -> None:
     weights = summary.facts.get(names.WEIGHTS)
     if weights and weights["status"] != "trained":
         why = "all of them are held out" if "held out" in weights["reason"] else "needs at least 12"
-        raise BioiconsError(
-            f"{options.category} was not trained: it has {weights['icons']} icons and {why}; "
-            "choose a larger category or leave --category out for the library-wide LoRA."
-        )
+        advice = "add icons to it, or give another --source."
+        if options.category:
+            advice = "choose a larger category or leave --category out for the library-wide LoRA."
+        what = options.category or "The library"
+        raise BioiconsError(f"{what} was not trained: it has {weights['icons']} icons and {why}; {advice}")
 
 
 def _say_summary(summary, seconds: float) -> None:
@@ -205,12 +207,13 @@ def _say_summary(summary, seconds: float) -> None:
 def _warn_of_withdrawn(say: Say, settings) -> None:
     """Name the adapters that were trained on icons which may not be used any more."""
     from bioicons_pipeline.library.findings import in_short
-    from bioicons_pipeline.orchestration.stages.base import MissingInputError
+    from bioicons_pipeline.orchestration.stages.base import WEIGHTS, MissingInputError
     from bioicons_pipeline.orchestration.stages.withdrawn import out_of_date
     from bioicons_pipeline.store import Store
 
+    store = Store(settings.resolved_store_root)
     try:
-        found = out_of_date(Store(settings.resolved_store_root))
+        found = out_of_date(store, tuple(store.list_bases(WEIGHTS)))  # a folder may be a base as well
     except MissingInputError:  # stopped after the snapshot: there is no manifest to compare with
         return
     for adapter, icons in found.items():
@@ -218,13 +221,18 @@ def _warn_of_withdrawn(say: Say, settings) -> None:
 
 
 def ui_command(settings: Settings) -> str:
-    """The command that opens the Dagster UI on the same history as this command line, as a shell takes it."""
+    """The command that opens the Dagster UI on the same history and data as this command line, as a shell
+    takes it."""
     dagster = shlex.quote(_own_program("dagster"))
-    shipped = Path.cwd() / "dagster.yaml"
-    if shipped.is_file() and settings.root == Path.cwd() / "data":
+    usual = settings.root == Path.cwd() / "data"
+    own_home = bool(os.environ.get("DAGSTER_HOME"))  # obeyed by `shared_instance`, and by Dagster itself
+    if (Path.cwd() / "dagster.yaml").is_file() and usual and not own_home:
         return f"{dagster} dev"
-    home = shlex.quote(str(settings.dagster_dir))
-    return f"DAGSTER_HOME={home} {dagster} dev -m bioicons_pipeline.definitions"
+    places = {} if own_home else {"DAGSTER_HOME": settings.dagster_dir}
+    if not usual:  # it may have been given to this one command
+        places["BIOICONS_DATA_DIR"] = settings.root
+    before = "".join(f"{name}={shlex.quote(str(place))} " for name, place in places.items())
+    return f"{before}{dagster} dev -m bioicons_pipeline.definitions"
 
 
 def _own_program(name: str) -> str:

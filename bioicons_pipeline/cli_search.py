@@ -41,7 +41,7 @@ def search(
 ) -> None:
     """Look for icons that exist: drawn by people, with licence and the text to cite.
 
-    Knows the last snapshot of the library (`bioicons run --until icon_manifest` fetches it).
+    Knows the last snapshot of the library, and its captions: `bioicons run --until icon_captions` makes both.
     """
     from bioicons_pipeline.orchestration.stages.manifest import check_category
     from bioicons_pipeline.store import Store

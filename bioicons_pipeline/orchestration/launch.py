@@ -10,7 +10,7 @@ import re
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,9 +130,9 @@ def execute(
     *,
     tags: Mapping[str, str] | None = None,
     listener: Listener | None = None,
-    only: str | None = None,
+    only: Sequence[str] = (),
 ) -> str:
-    """Run `job`, or of its assets the one called `only`, to its end; returns the run id.
+    """Run `job`, or of its assets those called `only`, to its end; returns the run id.
 
     Raises:
         JobFailedError: a step failed; the message is what it said.
@@ -154,7 +154,7 @@ def execute(
             instance,
             run_config={**run_config, "loggers": {"console": {"config": {"log_level": "WARNING"}}}},
             tags={**(tags or {}), "bioicons/launch": mark, HOST_TAG: this_host(), **NO_RETRIES},
-            asset_selection=[dg.AssetKey(only)] if only else None,
+            asset_selection=[dg.AssetKey(name) for name in only] or None,
         ) as result:
             run_id, success = result.run_id, result.success
     except dg.DagsterExecutionInterruptedError as error:

@@ -140,14 +140,15 @@ def run_pipeline(
     if _made_by_a_curator(settings, options, store, instance):
         # Only the manifest registers such a category, and a run has the partitions known at its start.
         tags = launch.partition_tags(instance, None)
-        execute("build_datasets", {"resources": upstream}, tags=tags, only=names.MANIFEST)
+        execute("build_datasets", {"resources": upstream}, tags=tags, only=[names.MANIFEST])
         if options.category is not None:
             check_category(options.category, manifest.current_categories(store))
     chosen = None if options.category is None else [options.category]
     if last >= STAGES.index(names.MANIFEST):
-        job = "build_datasets"
         tags = launch.partition_tags(instance, chosen)
-        execute(job, {"resources": upstream}, tags=tags)
+        # whoever wants the manifest alone does not wait for pictures, captions and dataset
+        only = STAGES[1 : last + 1] if last < STAGES.index(names.DATASET) else ()
+        execute("build_datasets", {"resources": upstream}, tags=tags, only=only)
         if chosen is None and options.until == names.DATASET:
             execute("build_library_dataset", {"resources": upstream})
     if last >= STAGES.index(names.WEIGHTS):

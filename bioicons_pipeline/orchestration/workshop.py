@@ -6,6 +6,7 @@ loaded. Does not belong here: making the icons (`generation.make`), words on a t
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,24 +67,19 @@ def _is_trained(ref: Ref) -> bool:
 
 
 def named_adapter(stock: Stock, base: BaseModel, text: str) -> Adapter:
-    """The LoRA that `NAME` or `NAME=SCALE` means; a name is a category, `library`, or a file.
+    """The LoRA that `NAME` or `NAME=SCALE` means; a name is a category, `library`, or a file. What is trained
+    goes before a file that happens to have its name.
 
     Raises:
         NotTrainedError: there is none of this name; says which there are.
         AdapterError: the file is missing or of another base, or the scale is out of range.
     """
-    name, _, strength = text.rpartition("=")
-    if not name:
-        name, strength = text, "1"
-    try:
-        scale = float(strength)
-    except ValueError:
-        raise BioiconsError(
-            f"The scale {strength!r} of LoRA {name} is no number: write e.g. {name}=0.8."
-        ) from None
-    if name.endswith(".safetensors") or Path(name).is_file():
+    name, scale, ref = text, 1.0, _trained(stock, base, text)
+    if ref is None:
+        name, scale = _split(text)
+        ref = _trained(stock, base, name)
+    if ref is None and (name.endswith(".safetensors") or Path(name).is_file()):
         return read_adapter(Path(name), base, scale=scale)
-    ref = trained_ref(stock.store, None if name == LIBRARY else name, ref_name(base))
     if ref is None:
         there = ", ".join(trained_names(stock.store, base))
         there = f"there are {there}" if there else "none is trained yet: see `bioicons run --help`"
@@ -94,6 +90,28 @@ def named_adapter(stock: Stock, base: BaseModel, text: str) -> Adapter:
     if not target.is_file() or target.stat().st_size != entry.size:
         write_whole(target, stock.store.read(version, WEIGHTS_NAME))
     return read_adapter(target, base, name=name, scale=scale, version=ref.version_id)
+
+
+def _trained(stock: Stock, base: BaseModel, name: str) -> Ref | None:
+    """The ref of the LoRA that people call `name`."""
+    return trained_ref(stock.store, None if name == LIBRARY else name, ref_name(base))
+
+
+def _split(text: str) -> tuple[str, float]:
+    """Name and scale of `NAME=SCALE`; a path may have a `=` of its own, as in `runs/rank=8/x.safetensors`.
+
+    Raises:
+        BioiconsError: what stands behind the `=` is no number.
+    """
+    name, _, strength = text.rpartition("=")
+    if not name or "/" in strength or Path(text).is_file():
+        return text, 1.0
+    try:
+        return name, float(strength)
+    except ValueError:
+        raise BioiconsError(
+            f"The scale {strength!r} of LoRA {name} is no number: write e.g. {name}=0.8."
+        ) from None
 
 
 def check_known(store: Store, category: str) -> None:
@@ -119,8 +137,11 @@ def suitable_adapter(stock: Stock, base: BaseModel, category: str | None) -> Ada
     return None
 
 
-def what_is_missing(stock: Stock, base: BaseModel, category: str | None) -> str:
-    """Half a sentence: there is no LoRA that suits `category`, and the command that trains one."""
+def what_is_missing(stock: Stock, base: BaseModel, category: str | None, base_argument: str) -> str:
+    """Half a sentence: there is no LoRA that suits `category`, and the command that trains one.
+
+    base_argument: the base as the user named it; of a folder `base` itself knows the last part only.
+    """
     of = f" of {category} or the library" if category else " of the library"
     others = [name for name in trained_names(stock.store, base) if name != LIBRARY]
     there = f" (there are {', '.join(others)}: --lora NAME)" if others else ""
@@ -131,8 +152,8 @@ def what_is_missing(stock: Stock, base: BaseModel, category: str | None) -> str:
         category = None
     else:
         advice = "train one with"
-    command = f"bioicons run{f' --category {category}' if category else ''} --base {base.name}"
-    return f"There is no LoRA{of} on {base.name}{there}: {advice} `{command}`"
+    words = ["bioicons", "run", *(["--category", category] if category else []), "--base", base_argument]
+    return f"There is no LoRA{of} on {base.name}{there}: {advice} `{shlex.join(words)}`"
 
 
 def make_workshop(

@@ -18,15 +18,16 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from bioicons_pipeline.store.backend import Backend
-from bioicons_pipeline.store.blobs import TOUCH_AFTER
 from bioicons_pipeline.store.errors import StoreError
 from bioicons_pipeline.store.names import quote_name
 from bioicons_pipeline.store.parallel import Progress, map_all
 from bioicons_pipeline.store.records import Version, ref_from_json
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-SHORTEST_S = 4 * TOUCH_AFTER
-"""Less than this, and a blob that a writer relies on could go: uses are noted only every TOUCH_AFTER."""
+SHORTEST_S = 3 * 86400.0
+"""Less than this, and what a running writer relies on could go. A training reads a dataset that another may
+replace meanwhile, and only its adapter's ref names it: it takes up to two days unless a setting says more
+(BIOICONS_TRAINING_HOURS). It is also far more than the TOUCH_AFTER after which a use is noted again."""
 
 
 @dataclass(frozen=True)

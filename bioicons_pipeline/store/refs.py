@@ -53,6 +53,17 @@ class Refs:
                 refs[name.partition] = ref
         return refs
 
+    def bases(self, asset: str) -> list[str]:
+        """The bases that `asset` has a ref of, sorted; none where its refs have no base."""
+        found: dict[str, str | None] = {}
+        for key in self._backend.keys(f"refs/{quote_name(asset)}"):
+            folder = key.rpartition("/")[0]
+            if folder in found or not key.endswith(".json"):
+                continue
+            if (data := read_whole(self._backend, key)) is not None:
+                found[folder] = ref_from_json(data, key)[0].base  # a folder's name may be a shortened one
+        return sorted(base for base in found.values() if base is not None)
+
     def set(
         self, name: RefName, version_id: str, info: dict[str, Any], guard: Callable[[], None] | None
     ) -> Ref:

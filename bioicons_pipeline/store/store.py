@@ -227,6 +227,10 @@ class Store:
         """The refs of `asset` by partition (`__all__` for the one without), sorted by file name."""
         return self._refs.listed(asset, base)
 
+    def list_bases(self, asset: str) -> list[str]:
+        """The bases that `asset` has a ref of, sorted."""
+        return self._refs.bases(asset)
+
     def delete_ref(self, asset: str, *, partition: str | None = None, base: str | None = None) -> bool:
         """Forget what `asset` shows; its versions stay. Returns whether there was such a ref."""
         return self._refs.delete(RefName(asset, base, partition or ALL))

@@ -12,6 +12,8 @@ import typer
 from typer.testing import CliRunner
 
 from bioicons_pipeline import cli, cli_run
+from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.orchestration.pipeline import Options, Summary
 from bioicons_pipeline.orchestration.stages import manifest as manifest_stage
 from bioicons_pipeline.settings import Settings, SettingsError, get_settings
 
@@ -68,8 +70,8 @@ def test_exit_codes(bioicons, tmp_path, monkeypatch):
         (("sweep",), "`bioicons run --until icon_dataset`"),
         (("sweep", "--category", "Animals"), "`bioicons run --category Animals --until icon_dataset`"),
         (("evaluate",), "`bioicons run --base flux-tiny`"),
-        (("evaluate", "--category", "Animals"), "`bioicons run --until icon_manifest`"),
-        (("search", "mouse", "--category", "Animals"), "`bioicons run --until icon_manifest`"),
+        (("evaluate", "--category", "Animals"), "`bioicons run --until icon_captions`"),
+        (("search", "mouse", "--category", "Animals"), "`bioicons run --until icon_captions`"),
     ],
 )
 def test_what_is_missing_is_told_with_the_command_that_makes_it(
@@ -135,11 +137,29 @@ def test_the_command_that_opens_the_ui_is_one_that_works(monkeypatch, tmp_path, 
         "PATH", {"on PATH": str(own), "another one on PATH": str(other)}.get(where, "/nowhere")
     )
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
     (tmp_path / "dagster.yaml").touch()
     shown = "dagster dev" if where == "on PATH" else "'my env/bin/dagster' dev"
     assert cli_run.ui_command(Settings()) == shown
-    elsewhere = Settings(data_dir=tmp_path / "the data")
-    assert cli_run.ui_command(elsewhere).startswith(f"DAGSTER_HOME='{tmp_path}/the data/dagster' ")
+    elsewhere, rest = Settings(data_dir=tmp_path / "the data"), f"{shown} -m bioicons_pipeline.definitions"
+    data = f"BIOICONS_DATA_DIR='{tmp_path}/the data'"
+    assert cli_run.ui_command(elsewhere) == f"DAGSTER_HOME='{tmp_path}/the data/dagster' {data} {rest}"
+    (tmp_path / "dagster.yaml").unlink()
+    assert cli_run.ui_command(Settings()) == f"DAGSTER_HOME={tmp_path}/data/dagster {rest}"
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "history"))  # the runs are there
+    assert cli_run.ui_command(Settings()) == rest
+    assert cli_run.ui_command(elsewhere) == f"{data} {rest}"
+
+
+@pytest.mark.parametrize(
+    ("category", "said"),
+    [("Animals", "Animals was .* leave --category out"), (None, "The library was .* another --source")],
+)
+def test_what_was_too_small_to_train_is_told_what_would_help(category, said):
+    record = {"status": "not trained", "reason": "n < 12", "icons": 8}
+    summary = Summary(category, {}, {"lora_weights": record})
+    with pytest.raises(BioiconsError, match=said):
+        cli_run._report(summary, Options("starter", None, category, "flux-nano"), 1.0, as_json=True)
 
 
 def test_the_shell_completes_verbs():

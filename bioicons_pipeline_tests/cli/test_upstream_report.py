@@ -56,7 +56,7 @@ def test_a_report_and_its_json(library, bioicons, tmp_path):
 
 def test_without_a_library_it_says_how_to_get_one(bioicons, tmp_path):
     code, said, error = bioicons("upstream-report", "--out", tmp_path / "report")
-    assert code == 2 and "bioicons run --until icon_manifest" in error and said == ""
+    assert code == 2 and "bioicons run --until icon_captions" in error and said == ""
     assert not (tmp_path / "report").exists()
 
 

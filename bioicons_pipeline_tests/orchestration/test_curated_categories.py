@@ -38,16 +38,16 @@ class Runs:
         self.place, self.jobs = Place(root / "data"), []
         monkeypatch.setattr(launch, "execute", self._execute)
 
-    def _execute(self, instance, job, run_config, *, tags=None, listener=None, only=None) -> None:
+    def _execute(self, instance, job, run_config, *, tags=None, listener=None, only=()) -> None:
         from bioicons_pipeline.definitions import defs
 
-        self.jobs.append(f"{job}: {only}" if only else job)
+        self.jobs.append(f"{job}: {', '.join(only)}" if only else job)
         resources = {"artifacts": self.place.resources["artifacts"], **run_config["resources"]}
         done = defs.resolve_job_def(job).execute_in_process(
             instance=instance,
             tags=tags,
             run_config={"resources": resources},
-            asset_selection=[dg.AssetKey(only)] if only else None,
+            asset_selection=[dg.AssetKey(name) for name in only] or None,
             raise_on_error=False,
         )
         if not done.success:
@@ -103,6 +103,24 @@ def test_nothing_goes_further_than_it_was_asked_to(runs, tmp_path):
     for category in (None, "New_things"):
         runs.run(curated(tmp_path, SOME), category, until="svg_snapshot")
         assert runs.jobs == ["refresh_library"]
+
+
+@pytest.mark.parametrize(
+    ("until", "made"),
+    [
+        ("icon_manifest", {"icon_manifest"}),
+        ("icon_captions", {"icon_manifest", "rasterized_icons", "icon_captions"}),
+    ],
+)
+@pytest.mark.parametrize("category", [None, "Good"])
+def test_nothing_below_the_last_stage_is_made(runs, tmp_path, until, made, category):
+    runs.run(curated(tmp_path, SOME, "Good"), category, until)
+    stages = ("icon_manifest", "rasterized_icons", "icon_captions", "icon_dataset")
+    refs = {stage: set(runs.place.store.list_refs(stage)) for stage in stages}
+    wanted = {"Bad", "Good"} if category is None else {"Good"}
+    assert {stage for stage, of in refs.items() if of} == made
+    # the manifest is computed over the whole library, and keeps that as well
+    assert all(refs[stage] - {"__all__"} == wanted for stage in made)
 
 
 @pytest.mark.parametrize(

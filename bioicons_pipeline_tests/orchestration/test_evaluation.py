@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -13,7 +14,7 @@ from bioicons_pipeline.evaluation.evaluate import EvaluationError, NothingHeldOu
 from bioicons_pipeline.evaluation.icons import RealIcon
 from bioicons_pipeline.evaluation.vectorizability import VectorFacts
 from bioicons_pipeline.generation import copies
-from bioicons_pipeline.generation.adapters import Adapter
+from bioicons_pipeline.generation.adapters import Adapter, AdapterError
 from bioicons_pipeline.orchestration.stages.base import DATASET, EVALUATION, GRID, WEIGHTS
 from bioicons_pipeline.orchestration.stages.evaluation import (
     DATA,
@@ -91,6 +92,31 @@ def test_a_report_from_the_store_is_kept_and_not_made_again(trained, quick):
     assert not report(stock, work, base, PLAN, lambda *_: None).changed
     visible = shown(stock.store, done)
     assert visible["loss"].startswith(b"\x89PNG") and "| base |" in visible["figures"]
+
+
+def test_what_a_name_of_a_lora_means(trained, tmp_path, monkeypatch):
+    stock, base, _work = trained
+    ours = named_adapter(stock, base, CATEGORY)
+    monkeypatch.chdir(tmp_path)
+    deep = tmp_path / "runs" / "rank=8"
+    deep.mkdir(parents=True)
+    files = ("runs/rank=8/x.safetensors", "lr=3.safetensors", "plain")
+    for name in files:
+        (tmp_path / name).write_bytes(ours.path.read_bytes())
+        for text, scale in ((name, 1.0), (f"{name}=0.5", 0.5)):
+            found = named_adapter(stock, base, text)
+            assert (found.path, found.scale) == (Path(name), scale)
+    with pytest.raises(AdapterError, match=r"rank=8/y\.safetensors cannot be read"):
+        named_adapter(stock, base, "runs/rank=8/y.safetensors")
+    (tmp_path / CATEGORY).write_bytes(b"something else")
+    assert named_adapter(stock, base, CATEGORY) == ours
+    assert named_adapter(stock, base, f"{CATEGORY}=0.5").version == ours.version
+    ref = stock.store.get_ref(WEIGHTS, partition=CATEGORY, base=ref_name(base))
+    place = {"partition": "pH=7", "base": ref_name(base)}
+    stock.store.set_ref(WEIGHTS, ref.version_id, info=ref.info, **place)
+    scales = [named_adapter(stock, base, text).scale for text in ("pH=7", "pH=7=0.5")]
+    stock.store.delete_ref(WEIGHTS, **place)
+    assert scales == [1.0, 0.5]
 
 
 def test_the_losses_are_the_trainers_own(trained, quick):
@@ -203,12 +229,15 @@ def test_the_command_refuses_in_one_sentence(command, tmp_path):
 
 def test_what_is_missing_names_what_is_there_and_a_command_that_works(trained):
     stock, base, _work = trained
-    said = what_is_missing(stock, base, "Viruses")
+    said = what_is_missing(stock, base, "Viruses", "my bases/mine")
     assert f"There is no LoRA of Viruses or the library on {base.name}" in said
-    assert f"(there are {CATEGORY}: --lora NAME)" in said and "--category Viruses" in said
+    assert f"(there are {CATEGORY}: --lora NAME)" in said
+    assert (
+        "`bioicons run --category Viruses --base 'my bases/mine'`" in said
+    )  # the base's own name is no path
     dataset = stock.store.commit({"dataset.json": b"{}"}).id
     stock.store.set_ref(DATASET, dataset, partition="Viruses", info={"icons": 8})
-    said = what_is_missing(stock, base, "Viruses")
+    said = what_is_missing(stock, base, "Viruses", "mine")
     stock.store.delete_ref(DATASET, partition="Viruses")
     assert "Viruses has 8 icons, too few for one of its own" in said and "--category" not in said
 

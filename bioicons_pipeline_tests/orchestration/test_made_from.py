@@ -3,9 +3,9 @@
 import pytest
 
 from bioicons_pipeline.library.drift import Thresholds
-from bioicons_pipeline.orchestration.stages import captions, made_from, manifest
+from bioicons_pipeline.orchestration.stages import captions, made_from, manifest, outlook
+from bioicons_pipeline.orchestration.stages.base import DATASET
 from bioicons_pipeline.orchestration.stages.made_from import Inputs
-from bioicons_pipeline.orchestration.stages.outlook import prospects
 from bioicons_pipeline.orchestration.stages.training_plan import PlannedBase
 from bioicons_pipeline_tests.orchestration.conftest import CATEGORIES
 
@@ -17,13 +17,16 @@ decisions:
 """
 
 
-def rebuilt(place, **changed) -> dict[str, str]:
-    """Category, or library → why, of all that would be rebuilt."""
+def foretold(place, **changed) -> list[outlook.Prospect]:
     upstream = {"preset": "attribution", "curation": None, "render_size": 64} | changed
     inputs = Inputs(source=str(place.root / "icons"), ref=None, **upstream)
     base = PlannedBase("flux-nano", "nano")
-    found = prospects(place.store, inputs, place.root / "cache", base, Thresholds())
-    return {one.category or "library": one.reason for one in found if one.rebuild}
+    return outlook.prospects(place.store, inputs, place.root / "cache", base, Thresholds())
+
+
+def rebuilt(place, **changed) -> dict[str, str]:
+    """Category, or library → why, of all that would be rebuilt."""
+    return {one.category or "library": one.reason for one in foretold(place, **changed) if one.rebuild}
 
 
 def redraw(place, category: str) -> None:
@@ -33,6 +36,18 @@ def redraw(place, category: str) -> None:
 
 def test_nothing_where_all_is_as_it_was(built):
     assert rebuilt(built) == {}
+
+
+def test_a_library_of_too_few_icons_is_not_said_to_be_trained(built, monkeypatch):
+    """Its asset only says so, as a small category's does."""
+    assert foretold(built)[-1].reason == "too few icons: 8 < 12"
+    assert not any(one.train for one in foretold(built))
+    # so many icons upstream, and fewer of them in the dataset
+    ref = built.store.get_ref(DATASET)
+    built.store.set_ref(DATASET, ref.version_id, info=ref.info | {"icons": 3})
+    monkeypatch.setattr(outlook, "MINIMUM_ICONS", 8)
+    library = foretold(built)[-1]
+    assert not library.train and library.reason == "too few icons: 3 < 12"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,14 @@ import pandas as pd
 import pytest
 
 from bioicons_pipeline.orchestration.stages import manifest, sweep, weights
-from bioicons_pipeline.orchestration.stages.base import DATASET, MANIFEST, MissingInputError
+from bioicons_pipeline.orchestration.stages.base import (
+    CAPTIONS,
+    DATASET,
+    MANIFEST,
+    MissingInputError,
+    publish,
+)
+from bioicons_pipeline.orchestration.stages.gates import blocking
 from bioicons_pipeline.orchestration.stages.gone import WITHDRAWN
 from bioicons_pipeline.store import Store
 from bioicons_pipeline.training.base_models import REGISTRY, BaseModel, resolve_base
@@ -29,6 +36,33 @@ def test_links_follow_the_source_though_the_icons_are_the_same(place, tmp_path):
     assert place.run("refresh_library", source=str(second)).success
     assert place.run("build_datasets", "Bad", "Good", only=("icon_manifest",), source=str(second)).success
     assert links(place) == {f"{second}/static/icons/"}
+
+
+def test_a_note_for_the_curator_comes_and_goes_though_no_icon_changes(place, tmp_path):
+    """A decision whose path is mistyped leaves the manifest as it is: that is what the note has to say."""
+    typo = {"icon": "cc-0/Good/Ann/typo.svg", "action": "drop", "reason": "ugly", "reviewer": "me"}
+    before = place.store.get_ref(manifest.LIBRARY).version_id
+    for number, decisions in enumerate(([typo], [])):
+        file = tmp_path / f"curation-{number}.yaml"
+        file.write_text(json.dumps({"version": 1, "decisions": decisions}))
+        assert place.run("build_datasets", "Bad", "Good", only=("icon_manifest",), curation=str(file)).success
+        assert place.store.get_ref(manifest.LIBRARY).version_id == before
+        assert [("typo.svg" in note) for note in manifest.notes(place.store)] == [True] * len(decisions)
+
+
+def test_of_the_same_content_only_where_it_was_first_seen_stays(tmp_path):
+    """Caption tables may differ and find nothing more to say, of captions that come out the same."""
+    store, files = Store(tmp_path), {"captions.json": b"{}"}
+
+    def run(commit: str, grammar: str, findings: list[str], **more: object) -> dict:
+        info = {"commit": commit, "grammar_version": grammar, "findings": findings, **more}
+        publish(store, CAPTIONS, files, info, partition="Sole")
+        return store.get_ref(CAPTIONS, partition="Sole").info
+
+    run("old", "1", ["unknown word: zyx"], **blocking(["a: empty"]), **{WITHDRAWN: "c0ffee"})
+    assert run("new", "2", []) == {"commit": "old", "grammar_version": "2", "findings": []}
+    files["captions.json"] = b"[]"
+    assert run("new", "2", []) == {"commit": "new", "grammar_version": "2", "findings": []}
 
 
 def test_without_a_manifest_the_asset_to_materialize_is_named(tmp_path):

@@ -8,13 +8,16 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
+from bioicons_pipeline import cli_prune
 from bioicons_pipeline.cli import app
+from bioicons_pipeline.errors import BioiconsError
 from bioicons_pipeline.library.curation import Curation
 from bioicons_pipeline.library.licences import policy_for
 from bioicons_pipeline.orchestration.durations import Measured
 from bioicons_pipeline.orchestration.stages.made_from import Icon, present_icons
 from bioicons_pipeline.orchestration.stages.outlook import Changes, changes_by_category
 from bioicons_pipeline.orchestration.stages.published import Publication, remember
+from bioicons_pipeline.settings import Settings
 from bioicons_pipeline.store import Store
 
 
@@ -36,8 +39,6 @@ def test_plan_on_a_machine_that_never_ran_anything(settings):
 
 
 def test_plan_says_what_it_cannot_read(settings, tmp_path):
-    from bioicons_pipeline.errors import BioiconsError
-
     with pytest.raises(BioiconsError, match="There is nothing at"):
         invoke("plan", "--source", str(tmp_path / "nowhere"))
 
@@ -109,6 +110,14 @@ def test_a_withdrawal_by_a_curator_holds_for_every_path_of_the_drawing():
     assert changes_by_category({path: replace(icon, used=False) for path, icon in now.items()}, now) == {
         category: Changes(icons=1, listed=1) for category in "ABC"
     }
+
+
+def test_prune_spares_what_the_longest_training_reads(settings, monkeypatch):
+    assert invoke("prune", "--keep-days", "1").exit_code == 2
+    assert invoke("prune", "--keep-days", "3").exit_code == 0
+    monkeypatch.setattr(cli_prune, "get_settings", lambda: Settings(training_hours=96))
+    with pytest.raises(BioiconsError, match=r"96 hours here .* more --keep-days"):
+        invoke("prune", "--keep-days", "3")
 
 
 def test_prune_frees_what_was_replaced_and_keeps_what_was_published(settings):

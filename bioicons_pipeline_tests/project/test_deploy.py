@@ -202,6 +202,43 @@ def test_the_outputs_are_the_settings_of_the_backend_and_make_one(monkeypatch):
     assert backend.task_definition == filled(template["Resources"]["TrainerTask"]["Properties"]["Family"])
 
 
+def unheard(template: dict) -> list[str]:
+    """Why a training would not hear that its spot host is taken: what training_backends.md demands."""
+    task = template["Resources"]["TrainerTask"]["Properties"]
+    host = template["Resources"]["GpuHost"]["Properties"]["LaunchTemplateData"]
+    mode, options = task["NetworkMode"], host["MetadataOptions"]
+    blocked = re.search(r"^ECS_AWSVPC_BLOCK_IMDS=(?!false$)", filled(host["UserData"]), re.M)
+    return [
+        *(["ECS_AWSVPC_BLOCK_IMDS"] if mode == "awsvpc" and blocked else []),
+        *(["hop limit"] if mode == "bridge" and options["HttpPutResponseHopLimit"] < 2 else []),
+        *(["no metadata service"] if options.get("HttpEndpoint") == "disabled" else []),
+    ]
+
+
+def test_a_training_hears_that_its_host_is_taken():
+    """The template does what the page for those who set it up by hand demands."""
+    page = (REPOSITORY / "docs" / "training_backends.md").read_text("utf-8")
+    assert "in awsvpc mode `ECS_AWSVPC_BLOCK_IMDS` must not be set" in " ".join(page.split())
+    assert unheard(load()) == [] and Settings().ecs_instance_metadata
+    text = TEMPLATE.read_text("utf-8")
+    faults = {
+        "ECS_AWSVPC_BLOCK_IMDS": ("ECS_ENABLE_GPU_SUPPORT=true", "ECS_AWSVPC_BLOCK_IMDS=true"),
+        "hop limit": ("NetworkMode: awsvpc", "NetworkMode: bridge"),
+    }
+    for fault, (good, bad) in faults.items():
+        assert text.count(good) == 1 and unheard(load(text.replace(good, bad))) == [fault]
+
+
+def test_the_page_does_not_promise_that_an_update_reaches_the_box():
+    """User data runs once; and a parameter that follows the newest image replaces the box when it moves."""
+    page = " ".join((FOLDER / "README.md").read_text("utf-8").split())
+    assert not re.search(r"Update the stack with `Base=", page)
+    template = load()
+    assert "BIOICONS_BASE=Base" in filled(template["Resources"]["Dagster"]["Properties"]["UserData"])
+    assert template["Parameters"]["DagsterAmi"]["Type"].startswith("AWS::SSM::Parameter::Value")
+    assert "An update of any parameter can also replace the box" in page
+
+
 @pytest.mark.parametrize("resource", ["Dagster", "GpuHost"])
 def test_start_scripts_are_shell(resource, tmp_path):
     properties = load()["Resources"][resource]["Properties"]

@@ -85,6 +85,7 @@ def test_assets_partitions_and_bases_are_apart(store, versions):
         "x": 3,
     }
     assert store.list_refs("a", base="none") == {}
+    assert store.list_bases("a") == ["x", "x.json"] and store.list_bases("b") == []
     assert store.delete_ref("a", partition="x") and not store.delete_ref("a", partition="x")
     assert store.get_ref("a", partition="x") is None
     assert store.get_ref("a", base="x", partition="x").info == {"place": 3}
@@ -111,7 +112,7 @@ def test_hostile_names_stay_inside_and_come_back(tmp_path, hostile):
     version = store.commit({"n": b"1"})
     store.set_ref(hostile, version.id, partition=hostile, base=hostile, info={"name": hostile})
     assert store.get_ref(hostile, partition=hostile, base=hostile).info == {"name": hostile}
-    assert list(store.list_refs(hostile, hostile)) == [hostile]
+    assert list(store.list_refs(hostile, hostile)) == [hostile] == store.list_bases(hostile)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
     assert [path.name for path in (tmp_path / "in").iterdir()] == ["store"]
     assert {path.name for path in store.root.iterdir()} == {"blobs", "versions", "refs"}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bioicons_pipeline.errors import BioiconsError
-from bioicons_pipeline.orchestration.stages.gates import check_open, is_blocked, without_gate
+from bioicons_pipeline.orchestration.stages.gates import check_open, is_blocked
 from bioicons_pipeline.store import BlobRef, Ref, Store, Version
 
 Progress = Callable[[int, int], None]
@@ -85,8 +85,8 @@ def unchanged(
     return ref if store.intact(ref.version_id) else None
 
 
-ANEW = ("input_key", "plan_version", "made_by")
-"""What info says of the latest run, even where that run made the same again."""
+FIRST_SEEN = ("commit", "committed_at", "source_url")
+"""What info says of the run that first made this content, even where a later one made the same again."""
 
 
 def publish(
@@ -101,15 +101,15 @@ def publish(
 ) -> Outcome:
     """Commit `files` (or take a committed version) and point the ref of `asset` at it, if `guard` lets it.
 
-    When the content is what the ref already shows, everything in its info but `ANEW` and what gates say
-    stays: it tells when this content first appeared.
+    When the content is what the ref already shows, `FIRST_SEEN` stays in its info: it tells when this content
+    first appeared. All else is of this run: other rules may find, note or stop something in the same content.
     """
     version = files if isinstance(files, Version) else store.commit(files)
     before = store.get_ref(asset, partition=partition, base=base)
     changed = before is None or before.version_id != version.id
     facts = dict(info)
     if before is not None and not changed:
-        facts |= without_gate(before.info) | {name: info[name] for name in ANEW if name in info}
+        facts |= {name: before.info[name] for name in FIRST_SEEN if name in (before.info or {})}
     if changed or before is None or before.info != facts:
         store.set_ref(asset, version.id, partition=partition, base=base, info=facts, guard=guard)
     elif guard:

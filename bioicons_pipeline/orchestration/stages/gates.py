@@ -33,11 +33,6 @@ def is_blocked(info: Mapping[str, Any] | None) -> bool:
     return bool((info or {}).get(BLOCKED))
 
 
-def without_gate(info: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A ref's info without what an earlier gate said: rules may have changed since."""
-    return {key: value for key, value in (info or {}).items() if key not in (BLOCKED, COUNT)}
-
-
 def check_open(asset: str, partition: str | None, info: Mapping[str, Any] | None) -> None:
     """Let an artifact through, by the info of its ref.
 

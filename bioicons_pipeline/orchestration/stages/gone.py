@@ -1,11 +1,11 @@
 """Categories that upstream does not have any more: what was built of them stays, and nothing is built again.
 
-The mark is in the info of the category's manifest, whose last version is kept. The library's own manifest has
-none of its icons, so that adapters which learnt from them are shown as out of date (`withdrawn`).
+The mark is in the info of the category's manifest, whose last version is kept, until the category has a
+manifest again. The library's own manifest has none of its icons, so that adapters which learnt from them are
+shown as out of date (`withdrawn`).
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from bioicons_pipeline.orchestration.stages.base import MANIFEST, Outcome
@@ -25,15 +25,6 @@ def mark(store: Store, category: str, before: Ref, snapshot: Mapping[str, Any]) 
     facts = {WITHDRAWN: snapshot.get("commit"), **before.info}
     store.set_ref(MANIFEST, before.version_id, partition=category, info=facts)
     return Outcome(before.version_id, False, facts)
-
-
-def unmark(store: Store, category: str, outcome: Outcome) -> Outcome:
-    """Take the mark off the manifest of a category that has come back as it was."""
-    if WITHDRAWN not in outcome.facts:
-        return outcome
-    facts = {name: value for name, value in outcome.facts.items() if name != WITHDRAWN}
-    store.set_ref(MANIFEST, outcome.version_id, partition=category, info=facts)
-    return replace(outcome, facts=facts)
 
 
 def gone_since(store: Store, category: str | None) -> str | None:

@@ -192,8 +192,8 @@ def manifests(
             **{name: snapshot.get(name) for name in ("commit", "committed_at", "source_url")},
             "input_key": key,
         }
-        outcome = publish(store, MANIFEST, {"manifest.parquet": to_parquet(mine)}, info, partition=category)
-        outcomes[category] = gone.unmark(store, category, outcome)
+        files = {"manifest.parquet": to_parquet(mine)}
+        outcomes[category] = publish(store, MANIFEST, files, info, partition=category)
     return outcomes
 
 

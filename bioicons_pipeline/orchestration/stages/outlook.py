@@ -183,7 +183,7 @@ def _prospect(
         return told(False, "no icon that may be used", str(changes))
     built = store.get_ref(DATASET, partition=category) is not None
     rebuild = rebuild or not built
-    if category is not None and changes.icons < MINIMUM_ICONS:
+    if changes.icons < MINIMUM_ICONS:
         return told(False, f"too few icons: {changes.icons} < {MINIMUM_ICONS}", str(changes))
     if not built:
         return told(True, "never built")
@@ -192,9 +192,8 @@ def _prospect(
     if changes.withdrawn:
         return told(True, f"{changes.withdrawn} withdrawn", str(changes) if changes.edited else "")
     if decision.ask:
-        # a category with too few icons is asked for so that its asset says so; nothing is trained
-        few_icons = category is not None and decision.icons < MINIMUM_ICONS
-        return told(rebuild or not few_icons, decision.reason)
+        # what has too few icons is asked for so that its asset says so; nothing is trained
+        return told(rebuild or decision.icons >= MINIMUM_ICONS, decision.reason)
     if is_pending(store, category, base.stored_as):
         return told(True, "the training that was asked for is still to be done")
     weights = store.get_ref(WEIGHTS, partition=category, base=base.stored_as)

@@ -13,15 +13,19 @@ from bioicons_pipeline.orchestration.stages.base import WEIGHTS
 from bioicons_pipeline.orchestration.stages.gates import BlockedError
 from bioicons_pipeline.orchestration.stages.gone import WithdrawnError, gone_since
 from bioicons_pipeline.orchestration.stages.manifest import whole_manifest
-from bioicons_pipeline.store import Store, Version
+from bioicons_pipeline.store import Store, StoreError, Version
 from bioicons_pipeline.store.names import ALL
 from bioicons_pipeline.training.base_models import REGISTRY
+
+UNREADABLE = "a dataset that cannot be read any more"
+"""Stands where the icons would be named: whether one of them was withdrawn nobody can tell."""
 
 
 def out_of_date(store: Store, bases: tuple[str, ...] = ()) -> dict[str, list[str]]:
     """`<category> on <base>` → `<name> by <author>: <reason>` of each withdrawn icon that it was trained on.
 
-    bases: names of bases beside those of the registry. Adapters without a withdrawn icon are not in it.
+    bases: names of bases beside those of the registry. Adapters without a withdrawn icon are not in it; one
+    whose dataset is gone is, with `UNREADABLE`: a single one must not hide what is to be said of the others.
     Raises:
         MissingInputError: there is no manifest yet.
     """
@@ -32,9 +36,18 @@ def out_of_date(store: Store, bases: tuple[str, ...] = ()) -> dict[str, list[str
             dataset = (ref.info or {}).get("dataset_version")
             if dataset is None:  # not trained: too few icons
                 continue
-            if reasons := withdrawn_icons(_icons(store, store.version(str(dataset))), frame):
+            if reasons := _withdrawn(store, str(dataset), frame):
                 found[f"{'the library' if partition == ALL else partition} on {base}"] = reasons
     return found
+
+
+def _withdrawn(store: Store, dataset: str, frame: pd.DataFrame) -> list[str]:
+    """What to say of an adapter that was trained on this version of a dataset; [] where all is well."""
+    try:
+        icons = _icons(store, store.version(dataset))
+    except StoreError:
+        return [UNREADABLE]
+    return withdrawn_icons(icons, frame)
 
 
 def refuse_withdrawn(store: Store, category: str | None, dataset: str) -> None:
