@@ -146,7 +146,9 @@ def main() -> None:
         "sigmas": SIGMAS,
         "icons": count,
         **{kind: sum(one[kind] * one["icons"] for one in found.values()) / count for kind in kinds},
-        "better_with_caption": sum(one["own_caption"] < one["without_caption"] for one in found.values()),
+        "better_with_caption": [
+            name for name, one in found.items() if one["own_caption"] < one["without_caption"]
+        ],
         "categories": found,
         "machine": {
             "cores": os.cpu_count(), "torch": torch.__version__, "python": platform.python_version()
