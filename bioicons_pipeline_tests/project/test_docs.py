@@ -27,14 +27,19 @@ def apart(name: str) -> list[float]:
 
 KNOWN = "nano_lora_general_items"
 START = sum(float(hooks.value("flux_nano", f"speed.{part}")) for part in ("imports_s", "load_s"))
-NUMBERS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight")
+NUMBERS = (
+    *("none", "one", "two", "three", "four", "five", "six"),
+    *("seven", "eight", "nine", "ten", "eleven", "twelve"),
+)
 
 
 def words_matter(name: str) -> str:
     """What the README says of a LoRA with shuffled captions."""
     changes = apart(name)
     higher, seeds = NUMBERS[sum(change > 0 for change in changes)], NUMBERS[len(changes)]
-    return f"{mean(changes):+.3f} in the mean, higher with {higher} of the {seeds} seeds"
+    error = hooks.value(name, "gain_over_shuffled.standard_error", ".4f")
+    changed = f"{mean(changes):+.4f} in the mean (standard error {error})"
+    return f"{changed}, higher with {higher} of the {seeds} seeds"
 
 
 PUBLISHED = (
@@ -44,6 +49,8 @@ PUBLISHED = (
     *(words_matter(name) for name in ("nano_lora", KNOWN, "nano_lora_library")),
     f"lowers the loss by {hooks.value(KNOWN, 'gain_over_base.mean', '.3f')} "
     f"(at least {hooks.value(KNOWN, 'gain_over_base.worst', '.3f')})",
+    f"{hooks.value('nano_words', 'own_caption', '.3f')} with an icon's own caption and "
+    f"{hooks.value('nano_words', 'without_caption', '.3f')} without one",
     f"Of {hooks.value('flux_nano', 'binding.prompts')} trained words it draws "
     f"{hooks.value('flux_nano', 'binding.mean_bound', '.0f')}",
     f"manifest of {hooks.value('manifest', 'icons', ',')} icons, the first time "

@@ -1,6 +1,7 @@
 """The benchmarks of training run, at a size for tests: what they measure is not judged here."""
 
 import importlib.util
+import io
 import json
 import subprocess
 import sys
@@ -8,8 +9,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from bioicons_pipeline.store import Store
+from bioicons_pipeline.training.base_models import resolve_base
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -127,6 +130,25 @@ def test_a_dataset_of_other_icons_has_their_weights_and_all_else(tmp_path):
     lines = store.read(made, "sampling_weights.csv").decode().splitlines()[1:]
     assert [line.split(",")[0] for line in lines] == train["icon_id"].to_pylist()
     assert sum(float(line.split(",")[1]) for line in lines) == pytest.approx(1)
+
+
+def drawn(colour):
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), colour).save(buffer, "PNG")
+    return {"image": {"bytes": buffer.getvalue()}, "icon_id": colour, "caption": f"a {colour} square"}
+
+
+def test_what_words_are_worth_is_told_by_words_alone():
+    """The same noise for all: without words there is no difference, and with them there is."""
+    bench = load("nano_words")
+    judge = bench.Judge(resolve_base("flux-nano", "."))
+    icons = [drawn(colour) for colour in ("red", "green", "blue")]
+    silent = bench.figures(judge, [icon | {"caption": ""} for icon in icons])
+    assert silent["own_by_sigma"] == silent["another_by_sigma"] == [0.0] * 5
+    told = bench.figures(judge, icons)
+    assert told["without_caption"] == pytest.approx(silent["without_caption"])
+    # flux-nano knows its colours: the right one helps where the picture is still noise, another one harms
+    assert told["own_by_sigma"][-1] < 0 < told["another_by_sigma"][-1]
 
 
 def test_runs_are_kept_of_the_same_measurement_only(tmp_path):
