@@ -8,12 +8,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 from typing import Any
 
 import torch
 
 from bioicons_pipeline.training.config import LoopConfig
 from bioicons_pipeline.training.memory import Machine, host_memory
+
+PATIENCE = timedelta(hours=6)
+"""How long processes wait for each other. The first one downloads a base and encodes a library meanwhile, for
+which NCCL's own ten minutes are too few."""
 
 
 def make_accelerator(config: LoopConfig, *, bf16_on_cpu: bool = False) -> Any:
@@ -22,7 +27,7 @@ def make_accelerator(config: LoopConfig, *, bf16_on_cpu: bool = False) -> Any:
     bf16_on_cpu: whether `auto` may mean bf16 on a CPU too, where the CPU multiplies in bf16 by itself.
     """
     from accelerate import Accelerator
-    from accelerate.utils import set_seed
+    from accelerate.utils import InitProcessGroupKwargs, set_seed
 
     bf16 = config.mixed_precision == "bf16" or (
         config.mixed_precision == "auto"
@@ -32,7 +37,9 @@ def make_accelerator(config: LoopConfig, *, bf16_on_cpu: bool = False) -> Any:
             else bf16_on_cpu and cpu_multiplies_bf16()
         )
     )
-    accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no")
+    accelerator = Accelerator(
+        mixed_precision="bf16" if bf16 else "no", kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)]
+    )
     if accelerator.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // accelerator.num_processes))
     set_seed(config.seed)
@@ -62,6 +69,15 @@ def any_says(said: bool, accelerator: Any) -> bool:
         return said
     vote = torch.tensor(float(said), device=accelerator.device)
     return float(accelerator.reduce(vote, reduction="sum")) > 0
+
+
+def of_main_process(value: Any, accelerator: Any) -> Any:
+    """What the main process has, in all of them; all of them call this. The value itself with one process."""
+    if accelerator.num_processes == 1:
+        return value
+    from accelerate.utils import broadcast_object_list
+
+    return broadcast_object_list([value])[0]
 
 
 def autocast_of(accelerator: Any) -> Callable[[], AbstractContextManager[Any]]:

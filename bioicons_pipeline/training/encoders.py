@@ -102,7 +102,8 @@ def load_transformer(base: BaseModel, dtype: torch.dtype, quantize: Quantization
     """The transformer alone, frozen, in eval mode (Flux has no layer that differs in training).
 
     quantize: the linear layers' weights are quantized while they are read, so that the whole is at no moment
-    in memory in `dtype`; what is computed with them is computed in `dtype`.
+    in memory in `dtype`; what is computed with them is computed in `dtype`. int8 gives the result in the
+    type of its input, so what blocks hand on is fp32 there.
     """
     from diffusers import FluxTransformer2DModel
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from bioicons_pipeline.training import checkpoint as checkpoints
 from bioicons_pipeline.training.checkpoint import Checkpoint, RunState
 from bioicons_pipeline.training.config import LoopConfig
-from bioicons_pipeline.training.device import any_says
+from bioicons_pipeline.training.device import any_says, of_main_process
 from bioicons_pipeline.training.errors import NonFiniteError
 from bioicons_pipeline.training.optimizers import load_optimizer, make_optimizer, optimizer_tensors
 
@@ -36,12 +36,17 @@ def batches(source: torch.utils.data.Dataset[Any], first: int, last: int, worker
         batch_size=None,
         sampler=range(first, last),
         num_workers=workers,
-        collate_fn=lambda batch: batch,
+        collate_fn=_as_it_is,
         # torch draws a seed for its workers from a generator: not from the global one
         generator=torch.Generator().manual_seed(0),
         worker_init_fn=_quiet_reader,
     )
     return iter(loader)
+
+
+def _as_it_is(batch: Any) -> Any:
+    """No lambda: where Python does not fork, a worker is sent this by its name."""
+    return batch
 
 
 def _quiet_reader(_: int) -> None:
@@ -254,7 +259,9 @@ class Loop:
         """Fixed-noise losses at this step; True when the held-out loss is the best of a trained model."""
         state = self.state
         with self.averaged():
-            found: dict[str, Any] = {"step": state.step, **self.evaluate_splits()}
+            losses = self.evaluate_splits()
+        # cards may differ in the last digits: were another step the best for one process, it would save alone
+        found: dict[str, Any] = {"step": state.step, **of_main_process(losses, self.accelerator)}
         state.evaluations.append(found)
         self.on_evaluation(state, found)
         if state.step == 0 or found["heldout"] is None:

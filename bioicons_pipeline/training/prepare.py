@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
 from bioicons_pipeline.store import Store
 from bioicons_pipeline.store.parallel import Progress
@@ -150,7 +151,12 @@ def _models(base: BaseModel, dtype: torch.dtype, config: TrainingConfig, acceler
         transformer = sharded(lambda: adapted(torch.device("cpu")), accelerator)
         return transformer, transformer
     transformer = adapted(accelerator.device)
-    return transformer, accelerator.prepare(transformer) if accelerator.num_processes > 1 else transformer
+    if accelerator.num_processes == 1:
+        return transformer, transformer
+    # Each process has read the same base. DDP would send it round again, which torchao's weights do not bear.
+    frozen = [name for name, value in transformer.named_parameters() if not value.requires_grad]
+    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(transformer, frozen)
+    return transformer, accelerator.prepare(transformer)
 
 
 def request_cache(request: TrainingRequest) -> Path:

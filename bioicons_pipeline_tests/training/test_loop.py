@@ -1,5 +1,6 @@
 """The loop itself, on a model of one number: its running mean against a plain recomputation."""
 
+import pickle
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ import torch
 
 from bioicons_pipeline.training import checkpoint as checkpoints
 from bioicons_pipeline.training.config import LoopConfig
-from bioicons_pipeline.training.loop import Loop
+from bioicons_pipeline.training.loop import Loop, batches
 
 
 class OneNumber(Loop):
@@ -67,6 +68,24 @@ def test_a_stop_comes_before_what_takes_long_and_that_is_made_up_for(tmp_path):
     assert second.state.evaluations == whole.state.evaluations
     assert second.state.best_step == whole.state.best_step
     assert second.state.losses == whole.state.losses
+
+
+def test_what_is_best_is_said_by_the_main_process(tmp_path, monkeypatch):
+    """Another card's last digits must not make one process save where the other goes on."""
+    loop = made(tmp_path)
+    loop.accelerator.num_processes = 2
+    loop.accelerator.reduce = lambda value, reduction: value
+    theirs = {"train": None, "heldout": {"loss": 0.125}}
+    monkeypatch.setattr("accelerate.utils.broadcast_object_list", lambda values: [theirs])
+    loop.state.step = 1
+    assert loop.evaluate() and loop.state.best_loss == 0.125
+    assert loop.state.evaluations[-1] == {"step": 1, **theirs}
+
+
+def test_batches_can_be_read_ahead_where_python_does_not_fork():
+    source = torch.utils.data.TensorDataset(torch.arange(3))
+    loader = batches(source, 0, 3, workers=0)
+    assert pickle.loads(pickle.dumps(loader._collate_fn)) is loader._collate_fn
 
 
 def test_one_process_that_is_asked_to_stop_stops_all(tmp_path):

@@ -127,6 +127,30 @@ def test_activations_are_those_that_a_forward_pass_keeps(targets):
         assert measured == pytest.approx(formula, rel=0.12)
 
 
+@pytest.mark.parametrize("targets", ["attention", "attention+ff"])
+@pytest.mark.parametrize("more", [{"layers": 3}, {"single_layers": 4}])
+def test_dora_keeps_more_for_each_token(targets, more):
+    measured, formula = [], []
+    for resolution in (64, 128):  # what it keeps of the weights does not grow with the tokens
+        config = preset(
+            "tiny", targets=targets, resolution=resolution, batch_size=2, t5_length=64, rank=2, dora=True
+        )
+        grown = replace(SPEC, **more)
+        measured.append(kept_bytes(grown, config) - kept_bytes(SPEC, config))
+        sizes = [shape_of(spec).kept_bytes(config, checkpointing=False, bf16=False) for spec in (grown, SPEC)]
+        formula.append(sizes[0] - sizes[1])
+    assert measured[1] - measured[0] == pytest.approx(formula[1] - formula[0], rel=0.12)
+
+
+def test_int8_hands_on_fp32_from_block_to_block():
+    plain, coarse = (
+        FluxShape().kept_bytes(TrainingConfig(quantize=kind), checkpointing=True, bf16=True)
+        for kind in ("fp8", "int8")
+    )
+    inputs = 57 * FluxShape().tokens(TrainingConfig()) * FluxShape().width
+    assert coarse - plain == 2 * inputs
+
+
 @pytest.mark.parametrize("kind", ["int8", "fp8"])
 def test_8_bits_leave_the_weights_of_a_block_dequantized(kind):
     """What one more block keeps beyond its activations; of FLUX.1-dev, all blocks and the largest one."""
@@ -149,7 +173,7 @@ def test_8_bits_need_less_than_16_and_more_than_4():
         for kind in ("none", "int8", "fp8", "nf4")
     }
     assert needed["nf4"].training < needed["fp8"].training < 0.65 * needed["none"].training
-    assert needed["fp8"] == needed["int8"]
+    assert 0 < needed["int8"].training - needed["fp8"].training < 2.5 * GIB
     # without checkpointing the dequantized weights take more than the 8 bits save
     plain, coarse = (
         gpu(999).estimate(FLUX_DEV, TrainingConfig(quantize=kind, gradient_checkpointing=False)).training

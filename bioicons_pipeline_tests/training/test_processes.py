@@ -139,6 +139,16 @@ def test_two_processes_are_not_one_with_the_single_batch(in_two, on_tiny):
     assert last(in_two[0])[0]["losses"] != pytest.approx(last(single)[0]["losses"], abs=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["int8", pytest.param("fp8", marks=pytest.mark.slow)])
+def test_a_base_in_8_bits_is_trained_on_by_two_processes(on_tiny, tmp_path, kind):
+    """torchao's weights cannot be sent from process to process, and need not: each has read them."""
+    request = on_tiny(batch_size=2, quantize=kind)
+    done = launched(request, tmp_path)
+    assert done.returncode == 0, done.stderr
+    losses = last(request)[0]["losses"]
+    assert len(losses) == 6 and all(0 < loss < 10 for loss in losses)
+
+
 @pytest.mark.slow
 def test_stopped_in_two_processes_and_started_again(in_two, on_tiny, tmp_path):
     """Ends bit by bit where the undisturbed run does."""
