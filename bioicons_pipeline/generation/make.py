@@ -173,10 +173,10 @@ def make_icons(
 
 
 def check_writable(out: Path) -> None:
-    """Before a model is loaded and minutes of sampling are lost. Raises WishError."""
+    """Before a model is loaded and minutes of sampling are lost; makes nothing. Raises WishError."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
+        there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+        with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
         what = "is a file, not a folder" if out.is_file() else f"cannot be written ({error.strerror})"

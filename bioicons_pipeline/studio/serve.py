@@ -59,6 +59,7 @@ def check_folder(out: Path) -> None:
         WishError: it cannot be written.
     """
     check_writable(out)
+    out.mkdir(parents=True, exist_ok=True)
     ours = {".png", ".svg", ".json"}
     others = sorted(
         path.name
