@@ -3,7 +3,8 @@
     python benchmarks/flux_nano.py --work data/pretrain --sample <clone of the sample bundle>
 
 `--work` is the folder that `python -m bioicons_pipeline.training.pretrain` worked in: the icons that the
-base learnt from are there. A sheet of the generated icons goes to `--sheet`.
+base learnt from are there. Prompts are bound by icons of the first sets, which have the words that are asked
+for in colours of their own; copies are looked for among all. A sheet of the generated icons goes to `--sheet`.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from bioicons_pipeline.training.encoders import load_vae
 from bioicons_pipeline.training.pretrain.autoencoder import as_tensor, psnr
 from bioicons_pipeline.training.pretrain.icons import load_icons
 from bioicons_pipeline.training.pretrain.recipe import RECIPES
-from bioicons_pipeline.training.pretrain.sets import keywords
+from bioicons_pipeline.training.pretrain.sets import SOURCES, WIDER, keywords
 
 PROMPTS, SEED = 64, 7
 TIMES = 4
@@ -91,7 +92,10 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, default=Path("benchmarks/results/flux_nano.png"))
     options = parser.parse_args()
     size = RECIPES[options.recipe].size
-    icons = load_icons(options.work, size, progress=lambda *_: None)
+    icons, wider = (
+        load_icons(options.work, size, sources=sources, progress=lambda *_: None)
+        for sources in (SOURCES, WIDER)
+    )
     base = resolve_base(options.base, ".")
     vae = load_vae(base)
     result: dict = {
@@ -105,6 +109,9 @@ def main() -> None:
     known = [keywords(icons.icons[row].words) for row in trained]
     words = prompt_words(known, PROMPTS)
     vectors = np.stack([shape_and_colour(np.asarray(icons.pixels[row])) for row in trained])
+    later = wider.split(heldout=False)
+    known_later = [keywords(wider.icons[row].words) for row in later]
+    vectors_later = np.stack([shape_and_colour(np.asarray(wider.pixels[row])) for row in later])
     pipeline = load_pipeline(base)
     settings = SamplingSettings(
         size, options.steps, options.guidance, RECIPES[options.recipe].flow.t5_lengths[0], batch=16
@@ -123,6 +130,12 @@ def main() -> None:
             shape_and_colour(np.asarray(picture)) for picture in sample(pipeline, prompts, seeds, settings)
         ]
         by_seed.append(binding(words, again, known, vectors).bound)
+    every = binding(
+        words,
+        [shape_and_colour(np.asarray(picture)) for picture in pictures],
+        known + known_later,
+        np.concatenate([vectors, vectors_later]),
+    )
     # the same question about pictures that were drawn for another word: what chance gives in practice
     turned = words[len(words) // 2 :] + words[: len(words) // 2]
     shuffled = binding(
@@ -135,6 +148,9 @@ def main() -> None:
             "bound_by_seed": by_seed,
             "mean_bound": round(float(np.mean(by_seed)), 1),
             "bound_with_words_exchanged": shuffled.bound,
+            "bound_among_all_sets": every.bound,
+            "chance_among_all_sets": every.chance,
+            "copies": every.copies,
             "bound_of_real_icons": round(bound_of_real_icons(words, known, vectors), 1),
             "guidance": options.guidance,
             "prompt": "a <word>",

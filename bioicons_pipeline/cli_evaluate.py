@@ -70,9 +70,8 @@ def evaluate(
     tell real icons from noise on your icons is not reported, and the page says so.
     """
     from bioicons_pipeline.evaluation.report import make_report, summary
-    from bioicons_pipeline.generation.make import check_writable
     from bioicons_pipeline.orchestration.stages.evaluation import PAGE, Plan, compare, report_files
-    from bioicons_pipeline.whole import write_whole
+    from bioicons_pipeline.whole import check_writable, write_whole
 
     settings = get_settings()
     console = Console(stderr=True, highlight=False, soft_wrap=True)

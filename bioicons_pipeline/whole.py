@@ -7,6 +7,7 @@ artifact store, which has its own (files larger than memory, folders that must o
 import contextlib
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 from bioicons_pipeline.errors import BioiconsError
@@ -31,6 +32,21 @@ def write_whole(path: Path, data: bytes) -> None:
         raise WriteError(
             f"{path} cannot be written ({error.strerror}): free some space or choose another folder."
         ) from error
+
+
+def check_writable(out: Path) -> None:
+    """Before minutes of work are lost whose result belongs in the folder `out`; makes nothing.
+
+    Raises:
+        WriteError: it is no folder, or the disk refuses.
+    """
+    try:
+        there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        what = "is a file, not a folder" if out.is_file() else f"cannot be written ({error.strerror})"
+        raise WriteError(f"{out} {what}: choose another folder with --out.") from error
 
 
 def replace_whole(path: Path, data: bytes) -> None:

@@ -18,7 +18,8 @@ _CAMEL = re.compile(r"(?<=[a-z]{2})(?=[A-Z][a-z])")
 _COUNTER = re.compile(r"[\s_-]*\(\s*\d+\s*\)")
 _SEPARATORS = re.compile(r"(?:[_\-–—;:()\[\]{}+/&'’\"\s]|(?<!\d)[.,]|[.,](?!\d))+")
 """No point between digits is one: 1.5 mL are not 5."""
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
+_DECIMAL = r"\d+(?:[.,]\d+)?"
+_NUMBER = re.compile(_DECIMAL)
 _COLOUR = (
     "red|pink|green|blue|yellow|orange|purple|violet|brown|black|white|grey|gray|cyan|magenta|turquoise|beige"
 )
@@ -39,7 +40,7 @@ _ANATOMICAL = re.compile(
     r"(view|section|plane) (?:of|through) (?:the )?(?=\w)",
     re.IGNORECASE,
 )
-_VOLUME = re.compile(r"(\d+(?:[.,]\d+)?)ml", re.IGNORECASE)
+_VOLUME = re.compile(rf"({_DECIMAL})ml", re.IGNORECASE)
 _NUMBERED_WORD = re.compile(r"([^\W\d_]{4,})(\d{1,2})")
 
 

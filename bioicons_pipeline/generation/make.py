@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tempfile
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -37,6 +36,7 @@ from bioicons_pipeline.generation.sampler import (
 )
 from bioicons_pipeline.generation.training_icons import TrainingIcons
 from bioicons_pipeline.generation.vectorize import VectorizeError, vectorize
+from bioicons_pipeline.whole import check_writable
 
 if TYPE_CHECKING:
     from bioicons_pipeline.training.base_models import BaseModel
@@ -170,17 +170,6 @@ def make_icons(
         )
         for seed, picture in zip(seeds, pictures, strict=True):
             yield finish(wish, workshop, seed, picture, out, precision_of(pipeline), cut_off)
-
-
-def check_writable(out: Path) -> None:
-    """Before a model is loaded and minutes of sampling are lost; makes nothing. Raises WishError."""
-    try:
-        there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        what = "is a file, not a folder" if out.is_file() else f"cannot be written ({error.strerror})"
-        raise WishError(f"{out} {what}: choose another folder with --out.") from error
 
 
 def finish(

@@ -1,7 +1,7 @@
 """Search: icons that people have drawn already, before a model draws another.
 
 Belongs here: which icons of the manifest can be shown, the index of their words, the order of what is found.
-Does not belong here: reading the store and showing hits (cli_search, studio).
+Does not belong here: how a query is read (queries), reading the store and showing hits (cli_search, studio).
 
 Words are found by SQLite's full-text index (https://www.sqlite.org/fts5.html): Porter stems, BM25, what an
 icon is called before what is said of it. The query is read as file names are, so abbreviations, glued words
@@ -28,6 +28,13 @@ from bioicons_pipeline.captioning.names import read_name
 from bioicons_pipeline.captioning.tables import tables
 from bioicons_pipeline.captioning.vocabulary import english
 from bioicons_pipeline.errors import BioiconsError
+from bioicons_pipeline.generation.queries import (
+    all_of,
+    may_be_unfinished,
+    quoted,
+    readings,
+    says_something,
+)
 from bioicons_pipeline.generation.synonyms import Unit, manner_words, synonyms, words_in
 from bioicons_pipeline.library.credits import attribution_line
 from bioicons_pipeline.library.records import ExclusionReason
@@ -200,7 +207,7 @@ class IconSearch:
         """
         if len(word) < SHORTEST_CORRECTED or word in self._words or word in manner_words():
             return word
-        if synonyms().knows(word) or _is_right(word) or self._matches(_quoted(word)):
+        if synonyms().knows(word) or _is_right(word) or self._matches(quoted(word)):
             return word
         alike = [other for other in self._words if other[0] == word[0]]
         near = difflib.get_close_matches(word, alike, n=1, cutoff=0.8)
@@ -216,15 +223,15 @@ class IconSearch:
     def _by_word(self, words: Sequence[str], understood: Sequence[str]) -> _Order:
         """Icons that have all words, or all of what they were understood as, or all but those of manner;
         where there is none, those that have some of the words."""
-        readings = _readings(words, understood)
+        ways = readings(words, understood)
 
         def expressions(**how: Any) -> list[str]:
-            return [_all_of(reading, **how) for reading in readings]
+            return [all_of(reading, **how) for reading in ways]
 
         named = self._in_turn(expressions()[:1], _CALLED)
-        if any(unit.is_manner for unit in readings[0]):
+        if any(unit.is_manner for unit in ways[0]):
             # a caption may say the manner, as the color in "red rabbit": better than any rabbit
-            named += self._in_turn([_all_of(readings[0], together=True)])
+            named += self._in_turn([all_of(ways[0], together=True)])
         named += self._in_turn(expressions()[1:], _CALLED)
         also = self._in_turn(expressions(same=True), _CALLED)
         also += self._in_turn(expressions(same=True, kinds=True), _CALLED)
@@ -233,22 +240,22 @@ class IconSearch:
         asked += self._in_turn(expressions(together=True, begun=self._begun))
         icons = dict.fromkeys([*named, *also, *asked, *self._in_turn(expressions(same=True, together=True))])
         if not icons:
-            return _Order(tuple(self._by_some(readings)), part=True)
+            return _Order(tuple(self._by_some(ways)), part=True)
         return _Order(tuple(icons), frozenset(icons) - {*named, *asked})
 
-    def _by_some(self, readings: Sequence[Sequence[Unit]]) -> list[int]:
+    def _by_some(self, ways: Sequence[Sequence[Unit]]) -> list[int]:
         """Icons that are called by some of the words: those that name a thing, so that neither "side view"
         nor the name of the category makes an icon a find. Whole terms first: of "memory B cell" a B cell."""
-        units = [unit for reading in readings for unit in reading]
+        units = [unit for reading in ways for unit in reading]
         terms = [
             name for unit in units if len(unit.words) > 1 for name in (unit.words, *unit.same, *unit.kinds)
         ]
-        own = [(word,) for unit in readings[0] for word in unit.words if _says_something(word)]
-        if _may_be_unfinished(readings[0][-1]):
-            own += [(word,) for word in self._begun(readings[0][-1].words[-1])]
+        own = [(word,) for unit in ways[0] for word in unit.words if says_something(word)]
+        if may_be_unfinished(ways[0][-1]):
+            own += [(word,) for word in self._begun(ways[0][-1].words[-1])]
         also = [name for unit in units for name in (*unit.same, *unit.kinds)]
         orders = [
-            " OR ".join(_quoted(" ".join(name)) for name in names) for names in (terms, own, also) if names
+            " OR ".join(quoted(" ".join(name)) for name in names) for names in (terms, own, also) if names
         ]
         return list(dict.fromkeys(self._in_turn(orders, _CALLED)))
 
@@ -280,57 +287,3 @@ def _text(row: Mapping[str, Any]) -> str:
     """What an icon is called, corrected, with its Latin name."""
     read = read_name(str(row["name"]), str(row["category"]))
     return " ".join(part for part in (read.subject, read.latin or "", read.state or "") if part)
-
-
-def _readings(words: Sequence[str], understood: Sequence[str]) -> list[tuple[Unit, ...]]:
-    """A query's words as they are and as a file name is understood, each also without words of manner."""
-    readings = [synonyms().units_of(words)]
-    read = synonyms().units_of(understood)
-    # read as a file name, a query loses its colours; what is one term ("white blood cell") must stay whole
-    if all(unit in read for unit in readings[0] if len(unit.words) > 1):
-        readings.append(read)
-    both = [(reading, tuple(unit for unit in reading if not unit.is_manner)) for reading in readings]
-    return [reading for reading in dict.fromkeys(one for pair in both for one in pair) if reading]
-
-
-def _all_of(
-    reading: Sequence[Unit],
-    *,
-    same: bool = False,
-    kinds: bool = False,
-    begun: Callable[[str, bool], Sequence[str]] | None = None,
-    together: bool = False,
-) -> str:
-    """The FTS5 expression for all of the units. same, kinds: or other names of them. begun: the last word
-    may be unfinished, and this says which words it begins. together: the words of a term ("B cell") only side
-    by side."""
-    parts = []
-    for unit in reading:
-        written = [unit.words]
-        if begun and unit is reading[-1] and _may_be_unfinished(unit):
-            alone = len(reading) == len(unit.words) == 1
-            written += [(*unit.words[:-1], longer) for longer in begun(unit.words[-1], alone)]
-        if together:
-            names = [_quoted(" ".join(words)) for words in written]
-        else:
-            names = [" AND ".join(_quoted(word) for word in words) for words in written]
-        # another name counts only as it is written: "T lymphocyte", not any lymphocyte and a T
-        others = (*(unit.same if same else ()), *(unit.kinds if kinds else ()))
-        names += [_quoted(" ".join(name)) for name in others]
-        parts.append(" OR ".join(f"({name})" for name in names))
-    return " AND ".join(f"({part})" for part in parts)
-
-
-def _may_be_unfinished(unit: Unit) -> bool:
-    """Whether more letters may follow: none after a word that the table knows (ova, not oval)."""
-    return not unit.same and not unit.kinds
-
-
-def _says_something(word: str) -> bool:
-    """Whether a word can make an icon a find alone: no number, letter or word of manner."""
-    return len(word) > 1 and not word.isdecimal() and word not in manner_words()
-
-
-def _quoted(word: str) -> str:
-    """A word as an FTS5 string: nothing in it is an operator."""
-    return '"' + word.replace('"', '""') + '"'

@@ -122,13 +122,17 @@ def _drawn_part(services: Services, words: Any, category: Any) -> None:
                 raise StoppedError
             progress((done, total), desc="Drawing", unit="steps")
 
-        for answer in draw(
-            services,
-            lambda: Wish(prompt, where, int(many), int(first or 0)),
-            Choice(name, where, float(strength), int(denoising), float(guide)),
-            progress=shown,
-        ):
-            yield part.filled(answer)
+        try:
+            for answer in draw(
+                services,
+                lambda: Wish(prompt, where, int(many), int(first or 0)),
+                Choice(name, where, float(strength), int(denoising), float(guide)),
+                progress=shown,
+            ):
+                yield part.filled(answer)
+        finally:
+            if running_draws.get(request.session_hash) is stopped:
+                del running_draws[request.session_hash]
 
     def halt(request: gr.Request) -> None:
         # Gradio forgets the draw, but its thread would go on to the end, and the next draw wait for it

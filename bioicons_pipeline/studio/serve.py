@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from bioicons_pipeline.errors import BioiconsError
-from bioicons_pipeline.generation.make import check_writable
 from bioicons_pipeline.studio.desk import FOUND, Services
-from bioicons_pipeline.whole import SCRATCH
+from bioicons_pipeline.whole import SCRATCH, check_writable
 
 SHORTEST_PASSWORD = 8
 
@@ -56,7 +55,7 @@ def check_folder(out: Path) -> None:
 
     Raises:
         StudioError: it holds more than icons and their cards.
-        WishError: it cannot be written.
+        WriteError: it cannot be written.
     """
     check_writable(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -64,9 +63,10 @@ def check_folder(out: Path) -> None:
     others = sorted(
         path.name
         for path in out.iterdir()
-        if path.name != FOUND and (path.suffix not in ours or not path.is_file())
+        if path.name != FOUND
+        and not path.name.startswith(SCRATCH)
+        and (path.suffix not in ours or not path.is_file())
     )
-    others = [name for name in others if not name.startswith(SCRATCH)]
     if others:
         raise StudioError(
             f"{out} has more in it than icons, e.g. {others[0]}, and the studio shows its whole folder to "

@@ -17,7 +17,7 @@ from bioicons_pipeline.training.base_models import BaseModel, check_base, resolv
 from bioicons_pipeline.training.cache import write_json
 from bioicons_pipeline.training.config import TRAINER_VERSION, TrainingConfig, digest
 from bioicons_pipeline.training.data import IconSet, open_dataset
-from bioicons_pipeline.training.device import machine_of, make_accelerator
+from bioicons_pipeline.training.device import machine_of, make_accelerator, of_main_process
 from bioicons_pipeline.training.extras import check_extras
 from bioicons_pipeline.training.files import VALIDATION_FOLDER
 from bioicons_pipeline.training.guards import enough_memory, only_one
@@ -28,7 +28,7 @@ from bioicons_pipeline.training.prepare import checkout_dataset, prepare
 from bioicons_pipeline.training.progress import Display, Send
 from bioicons_pipeline.training.publish import publish
 from bioicons_pipeline.training.request import TrainingOutcome, TrainingRequest
-from bioicons_pipeline.training.sharding import agreed, poorest
+from bioicons_pipeline.training.sharding import poorest
 from bioicons_pipeline.training.stored import StoredCheckpoints
 from bioicons_pipeline.training.validation import Validation, prompts_of, schedule
 from bioicons_pipeline.training.wandb_log import logs_of
@@ -192,7 +192,7 @@ def _fit(
         step, main = state.step, trainer.accelerator.is_main_process
         due = main and validation.lacks(step)
         if config.shard_base and step in schedule(config):  # then all draw, or none: one looks what is there
-            due = agreed(due, trainer.accelerator)
+            due = of_main_process(due, trainer.accelerator)
         if not due:
             return
         with trainer.averaged():

@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bioicons_pipeline.training.device import any_says
 from bioicons_pipeline.training.memory import Machine
 
 
@@ -70,11 +69,6 @@ def average_gradients(parameters: Iterable[nn.Parameter], accelerator: Any) -> N
     parts = mean.split([value.numel() for value in gradients])
     for gradient, part in zip(gradients, parts, strict=True):
         gradient.copy_(part.view_as(gradient))
-
-
-def agreed(said: bool, accelerator: Any) -> bool:
-    """What the main process says, in all processes."""
-    return any_says(said and accelerator.is_main_process, accelerator)
 
 
 def poorest(machine: Machine, accelerator: Any) -> Machine:

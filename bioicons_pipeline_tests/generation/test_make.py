@@ -18,6 +18,7 @@ from bioicons_pipeline.generation.sampler import GenerationError, SamplingSettin
 from bioicons_pipeline.generation.training_icons import TrainingIcons
 from bioicons_pipeline.generation.vectorize import VectorizeError
 from bioicons_pipeline.training.base_models import BaseLicence, BaseModel
+from bioicons_pipeline.whole import WriteError
 
 BASE = BaseModel("flux-toy", "/nowhere", BaseLicence("MIT", None, True, ""), "sha256:abc")
 SETTINGS = SamplingSettings(size=96, steps=3)
@@ -155,7 +156,7 @@ def test_a_card_with_a_sign_off_is_never_written_over(sampled, tmp_path, lost):
 def test_a_folder_that_cannot_be_written_is_refused_before_the_model_is_loaded(sampled, tmp_path):
     (tmp_path / "file").write_text("mine")
     shop = dataclasses.replace(workshop(), pipeline=lambda: pytest.fail("the model was loaded"))
-    with pytest.raises(WishError, match="is a file, not a folder: choose another"):
+    with pytest.raises(WriteError, match="is a file, not a folder: choose another"):
         list(make_icons(Wish("a disc"), shop, tmp_path / "file"))
     assert (tmp_path / "file").read_text() == "mine"
 

@@ -5,9 +5,9 @@ import socket
 
 import pytest
 
-from bioicons_pipeline.generation.make import WishError
 from bioicons_pipeline.studio.desk import Services
 from bioicons_pipeline.studio.serve import StudioError, check_access, check_folder, is_loopback, serve
+from bioicons_pipeline.whole import WriteError
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
@@ -65,7 +65,7 @@ def test_a_folder_with_other_files_is_not_shown_to_visitors(services):
 
 def test_a_file_in_place_of_the_folder_is_one_sentence(services):
     services.out.write_text("a file")
-    with pytest.raises(WishError, match="is a file, not a folder"):
+    with pytest.raises(WriteError, match="is a file, not a folder"):
         serve(services)
 
 

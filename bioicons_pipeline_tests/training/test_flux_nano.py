@@ -13,7 +13,7 @@ from bioicons_pipeline.rendering import RenderSettings, render_many
 from bioicons_pipeline.training.base_models import PACKAGED_NANO, resolve_base
 from bioicons_pipeline.training.pretrain.autoencoder import as_tensor, psnr
 from bioicons_pipeline.training.pretrain.recipe import RECIPES, Recipe
-from bioicons_pipeline.training.pretrain.sets import SOURCES
+from bioicons_pipeline.training.pretrain.sets import SOURCES, WIDER
 from bioicons_pipeline_tests.conftest import REPOSITORY
 
 STARTER = REPOSITORY / "bioicons_pipeline" / "starter_library" / "static" / "icons"
@@ -50,13 +50,13 @@ def test_it_was_made_by_the_recipe_that_ships_with_it():
     history = json.loads((PACKAGED_NANO / "history.json").read_text())
     assert {stage: facts["steps"] for stage, facts in history.items()} == {
         stage: getattr(RECIPES["cpu"], stage).steps
-        for stage in ("text", "autoencoder", "flow", "rewording", "guidance")
+        for stage in ("text", "autoencoder", "flow", "rewording", "widening", "guidance")
     }
 
 
 def test_its_card_credits_every_set():
     card = (PACKAGED_NANO / "README.md").read_text()
-    for source in SOURCES:
+    for source in (*SOURCES, *WIDER):
         rows = [line for line in card.splitlines() if line.startswith(f"| [{source.name}](")]
         assert len(rows) == 1 and source.spdx in rows[0], source.name
 

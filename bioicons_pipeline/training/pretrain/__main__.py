@@ -26,18 +26,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--recipe", choices=sorted(RECIPES), default="cpu", help="see recipe.py")
     parser.add_argument(
-        "--until", choices=("icons", "text", "autoencoder", "flow", "rewording"), help="stop after this stage"
+        "--until",
+        choices=("icons", "text", "autoencoder", "flow", "rewording", "widening"),
+        help="stop after this stage",
+    )
+    parser.add_argument(
+        "--on",
+        type=Path,
+        metavar="FOLDER",
+        help="train only the last two stages, on a base that has the others",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     options = parser.parse_args(arguments)
-    from bioicons_pipeline.training.pretrain.stages import train_all
+    if options.on and options.until:
+        parser.error("--on trains to the end: leave out --until")
+    from bioicons_pipeline.training.pretrain.stages import train_all, train_on
 
+    recipe, quiet = RECIPES[options.recipe], options.quiet
     try:
-        trained = train_all(RECIPES[options.recipe], options.work, quiet=options.quiet, until=options.until)
+        trained = (
+            train_on(recipe, options.work, options.on, quiet=quiet)
+            if options.on
+            else train_all(recipe, options.work, quiet=quiet, until=options.until)
+        )
         if trained is not None:
             from bioicons_pipeline.training.pretrain.assemble import assemble
 
-            print(assemble(trained, RECIPES[options.recipe], options.out))
+            print(assemble(trained, recipe, options.out))
     except BioiconsError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from bioicons_pipeline.training.pretrain.card import model_card
+from bioicons_pipeline.training.pretrain.history import history
 from bioicons_pipeline.training.pretrain.recipe import Recipe
 from bioicons_pipeline.training.pretrain.stages import Trained
 
@@ -72,22 +73,3 @@ def assemble(trained: Trained, recipe: Recipe, out: Path) -> Path:
         shutil.rmtree(building, ignore_errors=True)
         raise
     return out
-
-
-def history(trained: Trained, points: int = 200) -> dict[str, Any]:
-    """Per stage: seconds, evaluations, and the training loss averaged into at most `points` points."""
-    found: dict[str, Any] = {}
-    for stage, state in trained.histories.items():
-        width = max(1, -(-len(state.losses) // points))
-        means = [
-            round(sum(part) / len(part), 5)
-            for part in (state.losses[at : at + width] for at in range(0, len(state.losses), width))
-        ]
-        found[stage] = {
-            "steps": state.step,
-            "seconds": round(state.seconds, 1),
-            "steps_per_point": width,
-            "loss": means,
-            "evaluations": state.evaluations,
-        }
-    return found

@@ -9,7 +9,6 @@ the grammar's, so that they say nothing: what a category looks like is a LoRA's 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,52 +17,64 @@ import numpy as np
 from bioicons_pipeline.captioning.articles import with_article
 from bioicons_pipeline.captioning.grammar import BACKGROUND
 from bioicons_pipeline.captioning.picture import COLOURS, measure_pixels
-from bioicons_pipeline.captioning.style import colour_of
+from bioicons_pipeline.captioning.style import LOOKS, colour_of, look_of
 from bioicons_pipeline.captioning.tables import tables
 from bioicons_pipeline.training.data import Icon
 from bioicons_pipeline.training.encoders import PhaseProgress
+from bioicons_pipeline.training.pretrain.colouring import chance_of
 from bioicons_pipeline.training.pretrain.icons import BaseIcon, BaseIcons
-from bioicons_pipeline.training.pretrain.sets import SOURCES
+from bioicons_pipeline.training.pretrain.sets import style_of
 from bioicons_pipeline.training.pretrain.wording import made_up
 
-CAPTIONS_VERSION = 4
+CAPTIONS_VERSION = 5
 """Counted up with every change of what is said; captions are kept on disk."""
 PREFIXES = (
     "emoji style", "icon style", "sticker style", "clip art style", "symbol style", "cartoon style",
     "drawing style", "picture style",
 )  # fmt: skip
+_OF_BLACK = frozenset({"silhouette", "line art"})
+"""The looks that measure the same on 64 px as on a dataset's pictures; the others' edges blur."""
+_LOOKS = {"outlines": "outlined flat", "shading": "shaded", "gradients": "shaded", "": "flat"}
+"""Word of a set's style → look."""
+NOTHING = ("icon", "drawing", "object", "thing", "shape", "figure")
+"""Words for a subject of which nothing is known."""
 _COLOURS = frozenset(COLOURS) | {"grey"}
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What is said of an icon: `subject`, its words; `colour`, unless they say one; `style`, its set's."""
+    """What is said of an icon: `subject`, its words; `colour`, unless they say one; `style`, its set's;
+    `look`, the same in a phrase of the project's grammar."""
 
     key: str
     subject: str
     colour: str | None
     style: str
+    look: str
 
     def chance(self, purpose: str) -> np.random.Generator:
         """The same draws for the same icon and purpose, on every machine."""
-        return np.random.default_rng(list(hashlib.sha256(f"{purpose}{self.key}".encode()).digest()))
+        return chance_of(purpose, self.key)
 
 
 def captioned(
     icons: BaseIcons, near: Sequence[Mapping[str, Sequence[str]]], progress: PhaseProgress
-) -> tuple[list[Icon], list[Icon]]:
-    """Every icon with its captions and with those in other words, in the order of `icons`.
+) -> tuple[list[Icon], list[Icon], list[Icon]]:
+    """Every icon with its captions, with those in other words and with doubted ones, in the order of `icons`.
 
     near: words near in meaning by subject; of each mapping one may be drawn.
     """
-    own, other = [], []
+    own, other, doubt = [], [], []
+    subjects = _of_no_colour(sorted({subject_of(icon) for icon in icons.icons}))
     for done, (icon, pixels) in enumerate(zip(icons.icons, icons.pixels, strict=True), start=1):
         parts = parts_of(icon, pixels)
         words = [_of_no_colour(kind.get(parts.subject, ())) for kind in near]
+        words = [listed for listed in words if listed]
         own.append(Icon(icon.key, "", captions_of(parts)))
-        other.append(Icon(icon.key, "", reworded(parts, [listed for listed in words if listed])))
+        other.append(Icon(icon.key, "", reworded(parts, words)))
+        doubt.append(Icon(icon.key, "", doubted(parts, words, subjects)))
         progress("captions", done, len(icons.icons))
-    return own, other
+    return own, other, doubt
 
 
 def _of_no_colour(words: Sequence[str]) -> list[str]:
@@ -78,10 +89,14 @@ def subject_of(icon: BaseIcon) -> str:
 
 def parts_of(icon: BaseIcon, pixels: np.ndarray) -> Parts:
     """pixels: (S, S, 3) uint8 on white."""
-    colour = None
-    if not _COLOURS & set(icon.words):
-        colour = colour_of(measure_pixels(pixels, np.full(pixels.shape[:2], 255, dtype=np.uint8)))
-    return Parts(icon.key, subject_of(icon), colour, _STYLES.get(icon.source, "flat shapes"))
+    facts = measure_pixels(pixels, np.full(pixels.shape[:2], 255, dtype=np.uint8))
+    named = _COLOURS & set(icon.words)
+    colour = None if named else colour_of(facts)
+    style = style_of(icon.key)
+    look = look_of(facts) if facts else ""
+    if look not in _OF_BLACK:
+        look = next(found for word, found in _LOOKS.items() if word in style)
+    return Parts(icon.key, subject_of(icon), colour, style, LOOKS[look])
 
 
 def captions_of(parts: Parts) -> tuple[str, ...]:
@@ -126,6 +141,29 @@ def reworded(parts: Parts, near: Sequence[Sequence[str]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(variants))
 
 
+def doubted(parts: Parts, near: Sequence[Sequence[str]], others: Sequence[str]) -> tuple[str, ...]:
+    """Distinct captions of the fullest form that name the look, and whose subject is to be doubted.
+
+    Half have the icon's own words, the others words near in meaning, those of `others`, words that are made
+    up, or none. A base that trusts every name draws what it knows by one part of an unknown name, and is
+    further from the icon than without a caption; of a name that may be wrong it takes what is likely, and
+    goes by colour and manner, which hold.
+    """
+    chance = parts.chance("doubted words of ")
+    wrong = [str(chance.choice(list(others))) for _ in range(2)] if others else []
+    nouns = [parts.subject] * 5 + [str(chance.choice(list(words))) for words in near]
+    nouns += [*wrong, _unknown(chance), str(chance.choice(NOTHING))]
+    variants = []
+    for noun in nouns:
+        start = f"{made_up(chance)} style" if chance.random() < 0.6 else chance.choice(PREFIXES)
+        context, drawn = chance.choice(_contexts()), chance.random()
+        style = parts.look if drawn < 0.6 else parts.style
+        said = f"{start}, {with_article(noun, parts.colour)}, "
+        said += f"{context}, " if chance.random() < 0.8 else ""
+        variants.append(f"{said}{style}, {BACKGROUND}" if drawn < 0.9 else f"{said}{BACKGROUND}")
+    return tuple(dict.fromkeys(variants))
+
+
 def _unknown(chance: np.random.Generator) -> str:
     return " ".join(made_up(chance) for _ in range(chance.integers(1, 3)))
 
@@ -136,6 +174,3 @@ def _contexts() -> list[str]:
 
 def _sub_styles() -> list[str]:
     return sorted({row.phrase for row in tables().substyles})
-
-
-_STYLES = {source.name: source.style for source in SOURCES}

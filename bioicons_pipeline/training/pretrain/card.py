@@ -6,12 +6,18 @@ speed) is in `benchmarks/results/flux_nano.json`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bioicons_pipeline.training.pretrain.history import history
 from bioicons_pipeline.training.pretrain.recipe import Recipe
+from bioicons_pipeline.training.pretrain.sets import SOURCES
 from bioicons_pipeline.training.pretrain.stages import Trained
 
 LICENCE_URLS = {
     "MIT": "https://spdx.org/licenses/MIT.html",
     "Apache-2.0": "https://www.apache.org/licenses/LICENSE-2.0",
+    "CC-BY-3.0": "https://creativecommons.org/licenses/by/3.0/",
     "CC-BY-4.0": "https://creativecommons.org/licenses/by/4.0/",
 }
 
@@ -24,8 +30,8 @@ def model_card(trained: Trained, recipe: Recipe, weight_bytes: int) -> str:
         for name, facts in trained.icons.licences.items()
     ]
     stages = [
-        f"| {stage} | {state.step:,} | {state.seconds / 60:.0f} | {_result(stage, state)} |"
-        for stage, state in trained.histories.items()
+        f"| {stage} | {found['steps']:,} | {found['seconds'] / 60:.0f} | {_result(found['evaluations'])} |"
+        for stage, found in history(trained).items()
     ]
     parameters = {
         name: sum(value.numel() for value in part.parameters())
@@ -60,8 +66,9 @@ loss curves in `history.json`).
 ## What it learnt from
 
 {total:,} icons of openly licensed sets from the npm registry, rendered at {recipe.size} px; flags, skin
-tones, clock faces and letters left out; one icon in forty held out. No icon of bioicons: they are what a
-LoRA teaches.
+tones, clock faces, letters and logos left out; one icon in forty held out. The first {len(SOURCES)} sets of
+the table taught it to draw; the others, mostly of one colour, joined in the stage `widening`, painted in
+colours by chance. No icon of bioicons: they are what a LoRA teaches.
 
 | set | drawn by | licence | icons |
 |---|---|---|---:|
@@ -70,9 +77,9 @@ LoRA teaches.
 The text encoders started from sentence embeddings of
 [all-MiniLM-L6-v2](https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2) (Apache-2.0). In the stages
 `rewording` and `guidance` about a third of the captions are in other words than the icon's: English ones and
-ones of the project's caption tables that those embeddings find near in meaning, and made-up ones; three in
-ten of these name a sub-style of bioicons by chance. So a word that a LoRA brings does the base little harm,
-and what the sub-styles mean stays a LoRA's to teach.
+ones of the project's caption tables that those embeddings find near in meaning, and made-up ones. In
+`widening` a quarter of the captions name another icon or nothing, beside the colour and the manner, which
+hold: so of a word that it does not know, as a LoRA brings them, it does not draw the nearest that it knows.
 
 ## Training
 
@@ -88,8 +95,8 @@ can reproduce single icons of the sets, whose licences then hold.
 """
 
 
-def _result(stage: str, state: object) -> str:
-    last = state.evaluations[-1]["heldout"]  # type: ignore[attr-defined]
+def _result(evaluations: Sequence[Mapping[str, Any]]) -> str:
+    last = evaluations[-1]["heldout"]
     if last is None:
         return "–"
     return f"PSNR {last['psnr']:.1f} dB" if "psnr" in last else f"loss {last['loss']:.4f}"

@@ -26,7 +26,12 @@ from bioicons_pipeline.training.objective import (
     predict_velocity,
     sample_sigma,
 )
-from bioicons_pipeline.training.pretrain.recipe import FlowConfig, GuidanceConfig, RewordingConfig
+from bioicons_pipeline.training.pretrain.recipe import (
+    FlowConfig,
+    GuidanceConfig,
+    RewordingConfig,
+    WideningConfig,
+)
 from bioicons_pipeline.training.pretrain.text import Tokenized
 
 
@@ -210,7 +215,7 @@ class FlowFixed:
 class FlowLoop(Loop):
     """Trains `model`, a Nano, all of it."""
 
-    config: FlowConfig | RewordingConfig
+    config: FlowConfig | RewordingConfig | WideningConfig
     fixed: dict[str, FlowFixed]
     """`train` and `heldout`."""
 

@@ -1,4 +1,5 @@
-"""The three stages that train flux-nano's transformer: flow, the same in other words, guidance.
+"""The four stages that train flux-nano's transformer: flow, the same in other words, with more sets and words
+to be doubted, guidance.
 
 Belongs here: what each of them is given. Does not belong here: the loops (flow), the stages before (stages).
 """
@@ -9,6 +10,8 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import torch
 
 from bioicons_pipeline.training.config import digest
 from bioicons_pipeline.training.data import Icon
@@ -25,6 +28,7 @@ from bioicons_pipeline.training.pretrain.icons import BaseIcons
 from bioicons_pipeline.training.pretrain.recipe import FlowConfig
 from bioicons_pipeline.training.pretrain.runner import Runner, has_compiler
 from bioicons_pipeline.training.pretrain.said import Said
+from bioicons_pipeline.training.pretrain.sets import SOURCES
 from bioicons_pipeline.training.pretrain.text import Tokenized
 
 
@@ -37,23 +41,40 @@ class FlowData:
     latents: Latents
     tokenized: Tokenized
 
-    def batches(self, captions: Sequence[Icon], flow: FlowConfig, **how: Any) -> FlowBatches:
-        """Batches of the training split with `captions`; how: what differs from stage to stage."""
-        train = [captions[index] for index in self.icons.split(heldout=False)]
+    def batches(
+        self, captions: Sequence[Icon], positions: Sequence[int], flow: FlowConfig, **how: Any
+    ) -> FlowBatches:
+        """Batches of the training icons at `positions` with `captions`; how: what differs from stage to
+        stage."""
+        train = [captions[index] for index in positions if not self.icons.icons[index].heldout]
         common = {"t5_lengths": flow.t5_lengths, "logit_mean": flow.logit_mean}
         return FlowBatches(train, self.latents, self.tokenized, **common, **how)
 
+    @property
+    def first(self) -> list[int]:
+        """Positions of the icons of the first sets, from which the flow stage learns."""
+        names = {source.name for source in SOURCES}
+        return [index for index, icon in enumerate(self.icons.icons) if icon.source in names]
+
     def fixed(self, flow: FlowConfig) -> dict[str, FlowFixed]:
         """What evaluations look at: both splits, with the icons' own captions."""
+        first = self.first
         return {
             split: FlowFixed.choose(
-                [self.said.own[index] for index in self.icons.split(heldout=split == "heldout")],
+                [self.said.own[index] for index in first if self.icons.icons[index].heldout is out],
                 self.latents,
                 self.tokenized,
                 flow.t5_lengths[0],
             )
-            for split in ("train", "heldout")
+            for split, out in (("train", False), ("heldout", True))
         }
+
+
+def compile_blocks(nano: Nano, config: FlowConfig, device: torch.device) -> None:
+    """Compile what the transformer repeats, where the recipe says so and there is a compiler."""
+    if config.compile and (device.type == "cuda" or has_compiler()):
+        # one program a length; one for any length would be slower than none
+        nano.transformer.compile_repeated_blocks(dynamic=False)
 
 
 def train_flow(runner: Runner, nano: Nano, given: FlowData) -> None:
@@ -62,11 +83,10 @@ def train_flow(runner: Runner, nano: Nano, given: FlowData) -> None:
     accelerator = runner.accelerator(config)
     nano.to(accelerator.device)
     runner.identity("flow", config, "autoencoder", "text")
-    if config.compile and (accelerator.device.type == "cuda" or has_compiler()):
-        # one program a length; one for any length would be slower than none
-        nano.transformer.compile_repeated_blocks(dynamic=False)
+    compile_blocks(nano, config, accelerator.device)
     source = given.batches(
         given.said.own,
+        given.first,
         config,
         batch_size=config.batch_size,
         seed=config.seed,
@@ -81,9 +101,10 @@ def train_rewording(runner: Runner, nano: Nano, given: FlowData) -> None:
     flow, config = runner.recipe.flow, runner.recipe.rewording
     accelerator = runner.accelerator(config)
     identity = runner.identity("rewording", config, "flow")
-    identity["captions"] = digest([icon.captions for icon in given.said.all])
+    identity["captions"] = digest([icon.captions for icon in given.said.reworded])
     source = given.batches(
-        given.said.all,
+        given.said.reworded,
+        given.first,
         flow,
         batch_size=config.batch_size,
         seed=config.seed + 2,
@@ -93,17 +114,40 @@ def train_rewording(runner: Runner, nano: Nano, given: FlowData) -> None:
     runner.run("rewording", FlowLoop(**_common(runner, "rewording", nano, given, accelerator), source=source))
 
 
+def train_widening(runner: Runner, nano: Nano, given: FlowData) -> None:
+    """More sets join, in colours by chance, and half of the captions are to be doubted."""
+    flow, config = runner.recipe.flow, runner.recipe.widening
+    accelerator = runner.accelerator(config)
+    nano.to(accelerator.device)
+    identity = runner.identity(
+        "widening", config, *(["rewording"] if "rewording" in runner.identities else [])
+    )
+    said = given.said.weighed(given.first, config.first_share)
+    identity["captions"] = digest([(icon.captions, icon.weight) for icon in said])
+    source = given.batches(
+        said,
+        range(len(said)),
+        flow,
+        batch_size=config.batch_size,
+        seed=config.seed + 3,
+        caption_dropout=flow.caption_dropout,
+        long_share=config.long_share,
+    )
+    runner.run("widening", FlowLoop(**_common(runner, "widening", nano, given, accelerator), source=source))
+
+
 def train_guidance(runner: Runner, nano: Nano, given: FlowData) -> None:
     """What embeds the guidance learns to be obeyed, with captions of both kinds; the rest stays as it is."""
     flow, config = runner.recipe.flow, runner.recipe.guidance
     accelerator = runner.accelerator(config)
-    runner.identity("guidance", config, "rewording")
+    runner.identity("guidance", config, "widening")
     teacher = copy.deepcopy(nano.transformer).eval().requires_grad_(False)
     nano.requires_grad_(False)
     # trained whole, the model's loss at a guidance of 1 rose by 0.0075, and LoRAs on it were worse by as much
     nano.transformer.time_text_embed.guidance_embedder.requires_grad_(True)
     source = given.batches(
-        given.said.all,
+        given.said.reworded,
+        given.first,
         flow,
         batch_size=config.batch_size,
         seed=config.seed + 1,

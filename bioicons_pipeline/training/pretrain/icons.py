@@ -26,7 +26,16 @@ from PIL import Image
 from bioicons_pipeline.training.cache import write_json
 from bioicons_pipeline.training.encoders import PhaseProgress
 from bioicons_pipeline.training.errors import TrainingError
-from bioicons_pipeline.training.pretrain.sets import SOURCES, IconSetSource, wanted, words
+from bioicons_pipeline.training.pretrain.colouring import painted, turned
+from bioicons_pipeline.training.pretrain.sets import (
+    SOURCES,
+    IconSetSource,
+    manner,
+    of_interface,
+    stem,
+    wanted,
+    words,
+)
 from bioicons_pipeline.whole import replace_whole
 
 FORMAT = 1
@@ -65,6 +74,14 @@ class BaseIcons:
         """Positions of the icons of one split."""
         return np.array([index for index, icon in enumerate(self.icons) if icon.heldout is heldout])
 
+    def with_others(self, others: BaseIcons) -> BaseIcons:
+        """These, and after them `others`; in memory."""
+        return BaseIcons(
+            self.icons + others.icons,
+            np.concatenate([self.pixels, others.pixels]),
+            {**self.licences, **others.licences},
+        )
+
 
 def load_icons(
     work: Path, size: int, *, sources: Sequence[IconSetSource] = SOURCES, progress: PhaseProgress
@@ -88,7 +105,7 @@ def load_icons(
 
 def _words(keys: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Words of every icon; names written together are split with the words of those that are not."""
-    names = {key: key.partition("/")[2] for key in keys}
+    names = {key: stem(key) for key in keys}
     seen = Counter(word for key, name in names.items() if "-" in name for word in words(name))
     known = frozenset(word for word, count in seen.items() if count >= 2 and len(word) > 1)
     return {key: words(name, known) for key, name in names.items()}
@@ -113,6 +130,7 @@ def _render(
         licences[source.name] = {**asdict(source), "icons": 0}
         svgs += found
     icons, pixels = [], []
+    turning = {source.name for source in sources if source.turned}
     results = render_many(sorted(svgs), RenderSettings(size=size))
     for done, result in enumerate(results, start=1):
         progress("rendering icons", done, len(svgs))
@@ -121,6 +139,8 @@ def _render(
         with Image.open(io.BytesIO(result.png)) as picture:
             pixels.append(np.asarray(picture.convert("RGB")))
         set_name = result.key.partition("/")[0]
+        if set_name in turning:
+            pixels[-1] = turned(pixels[-1], result.key)
         licences[set_name]["icons"] += 1
         icons.append(result.key)
     buffer = io.BytesIO()
@@ -170,16 +190,24 @@ def read_package(tarball: Path, source: IconSetSource) -> Iterator[tuple[str, by
         )
     width, height = data.get("width", 16), data.get("height", 16)
     for name, icon in sorted(data["icons"].items()):
-        if wanted(name) and not icon.get("hidden"):
+        if _taken(source, name) and not icon.get("hidden"):
+            key = f"{source.name}/{name}"
             left, top = icon.get("left", 0), icon.get("top", 0)
             box = f"{left} {top} {icon.get('width', width)} {icon.get('height', height)}"
+            body = painted(icon["body"], source.colours, key)
             yield (
-                f"{source.name}/{name}",
+                key,
                 (
                     '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-                    f'viewBox="{box}">{icon["body"]}</svg>'
+                    f'viewBox="{box}">{body}</svg>'
                 ).encode(),
             )
+
+
+def _taken(source: IconSetSource, name: str) -> bool:
+    drawn = manner(source, name)
+    # the first sets are emoji, where what these words keep out is not found
+    return drawn is not None and wanted(drawn[1]) and not (source.painted and of_interface(drawn[1]))
 
 
 def _member(archive: tarfile.TarFile, name: str, tarball: Path) -> dict[str, Any]:

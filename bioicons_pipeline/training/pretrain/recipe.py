@@ -70,6 +70,17 @@ class RewordingConfig(LoopConfig):
     )
 
 
+class WideningConfig(LoopConfig):
+    """It goes on once more, with more sets, and with names that may be wrong."""
+
+    long_share: float = Field(
+        default=0.4, ge=0, le=1, description="Share of batches at the longest T5 length."
+    )
+    first_share: float = Field(
+        default=0.5, gt=0, le=1, description="Share of samples of the sets that the flow stage had."
+    )
+
+
 class GuidanceConfig(LoopConfig):
     """Guidance distillation (https://arxiv.org/abs/2210.03142): one pass that does what two did. Only what
     embeds the guidance is trained: at a guidance of 1, where a LoRA trains, the model stays what it was."""
@@ -92,6 +103,7 @@ class Recipe(BaseModel):
     text: TextConfig
     flow: FlowConfig
     rewording: RewordingConfig
+    widening: WideningConfig
     guidance: GuidanceConfig
 
 
@@ -118,6 +130,10 @@ RECIPES: dict[str, Recipe] = {
         ),
         rewording=RewordingConfig(
             **_HALF, steps=1500, batch_size=64, learning_rate=4e-4, warmup_steps=50, weight_decay=0.01,
+            adam_beta2=0.98, ema_decay=0.999, eval_every=250, checkpoint_every=250,
+        ),
+        widening=WideningConfig(
+            **_HALF, steps=2000, batch_size=64, learning_rate=6e-4, warmup_steps=50, weight_decay=0.01,
             adam_beta2=0.98, ema_decay=0.999, eval_every=250, checkpoint_every=250,
         ),
         guidance=GuidanceConfig(

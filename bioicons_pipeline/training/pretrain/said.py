@@ -7,7 +7,8 @@ a caption says (captions) and where other words come from (wording).
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -30,18 +31,39 @@ from bioicons_pipeline.training.pretrain.wording import (
 
 @dataclass(frozen=True)
 class Said:
-    """What the icons are called, in their order: in their `own` words and in `other` words."""
+    """What the icons are called, in their order: in their `own` words, in `other` words, and in words that
+    are to be `doubted`."""
 
     own: tuple[Icon, ...]
     other: tuple[Icon, ...]
+    doubted: tuple[Icon, ...]
+
+    @cached_property
+    def reworded(self) -> list[Icon]:
+        """Every icon with its captions in its own and in other words."""
+        return _joined(self.own, self.other)
 
     @cached_property
     def all(self) -> list[Icon]:
         """Every icon with all its captions."""
+        return _joined(self.own, self.other, self.doubted)
+
+    def weighed(self, first: Collection[int], share: float) -> list[Icon]:
+        """Every icon with its captions in its own words and the doubted ones; those at the positions `first`
+        are drawn in `share` of the samples."""
+        joined, chosen = _joined(self.own, self.doubted), set(first)
+        rest = len(joined) - len(chosen)
+        weight = (1 - share) * len(chosen) / (share * rest) if rest else 1.0
         return [
-            Icon(icon.icon_id, "", tuple(dict.fromkeys(icon.captions + other.captions)))
-            for icon, other in zip(self.own, self.other, strict=True)
+            icon if index in chosen else replace(icon, weight=weight) for index, icon in enumerate(joined)
         ]
+
+
+def _joined(*kinds: Sequence[Icon]) -> list[Icon]:
+    return [
+        Icon(same[0].icon_id, "", tuple(dict.fromkeys(text for icon in same for text in icon.captions)))
+        for same in zip(*kinds, strict=True)
+    ]
 
 
 def say(icons: BaseIcons, size: int, work: Path, progress: PhaseProgress) -> Said:
@@ -55,12 +77,11 @@ def say(icons: BaseIcons, size: int, work: Path, progress: PhaseProgress) -> Sai
     file = work / f"captions-{named[:12]}.json"
     if not file.is_file():
         pairs = zip(*captioned(icons, _near(icons, progress), progress), strict=True)
-        write_json(file, {own.icon_id: [own.captions, other.captions] for own, other in pairs})
+        write_json(file, {kinds[0].icon_id: [kind.captions for kind in kinds] for kinds in pairs})
     read = json.loads(file.read_bytes())
-    own, other = (
-        tuple(Icon(icon.key, "", tuple(read[icon.key][kind])) for icon in icons.icons) for kind in (0, 1)
+    return Said(
+        *(tuple(Icon(icon.key, "", tuple(read[icon.key][kind])) for icon in icons.icons) for kind in range(3))
     )
-    return Said(own, other)
 
 
 def _near(icons: BaseIcons, progress: PhaseProgress) -> list[dict[str, list[str]]]:

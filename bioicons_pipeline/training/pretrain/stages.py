@@ -8,8 +8,9 @@ anew from the first stage it changes.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,13 @@ from bioicons_pipeline.training.pretrain.flow_stages import (
     train_flow,
     train_guidance,
     train_rewording,
+    train_widening,
 )
 from bioicons_pipeline.training.pretrain.icons import BaseIcons, load_icons
 from bioicons_pipeline.training.pretrain.recipe import Recipe
 from bioicons_pipeline.training.pretrain.runner import Runner
 from bioicons_pipeline.training.pretrain.said import say
-from bioicons_pipeline.training.pretrain.sets import SOURCES
+from bioicons_pipeline.training.pretrain.sets import SOURCES, WIDER
 from bioicons_pipeline.training.pretrain.text import (
     STAGE_LENGTH,
     Student,
@@ -65,23 +67,25 @@ class Trained:
     icons: BaseIcons
     captions: tuple[Icon, ...]
     histories: dict[str, RunState]
+    earlier: dict[str, Any] = field(default_factory=dict)
+    """History of the stages that another run trained, as `assemble` wrote it."""
 
 
 def train_all(recipe: Recipe, work: Path, *, quiet: bool = False, until: str | None = None) -> Trained | None:
     """Run every stage that is not done yet; a stage that was killed goes on from its last checkpoint.
 
-    until: stop after `icons`, `text` or `autoencoder`, and return None; after `flow` or `rewording`: without
-    the stages that follow.
+    until: stop after `icons`, `text` or `autoencoder`, and return None; after `flow`, `rewording` or
+    `widening`: without the stages that follow.
     Raises:
         SentenceModelError: the package with the sentence embeddings is not installed.
         TrainingError: the sets cannot be fetched, or a loss is not finite.
     """
     runner = Runner(recipe, work, quiet)
-    icons = load_icons(work, recipe.size, sources=SOURCES, progress=runner.phase)
+    first, icons = _icons(runner)
     if until == "icons":
         return None
     said = say(icons, recipe.size, work, runner.phase)
-    captions = said.own
+    captions = said.own[: len(first.icons)]
     # other words stay out: each comes seldom, and would take the place of pieces of frequent ones
     read = [text for icon in captions for text in icon.captions] + grammar_texts()
     tokenizers = train_tokenizers(read, recipe.text.vocabulary)
@@ -89,21 +93,61 @@ def train_all(recipe: Recipe, work: Path, *, quiet: bool = False, until: str | N
     clip, t5 = _text(runner, captions, tokenizers, tokenized, digest(read))
     if until == "text":
         return None
-    vae = _autoencoder(runner, icons)
+    vae = _autoencoder(runner, first)
     if until == "autoencoder":
         return None
-    latents = _latents(runner, icons, vae)
+    latents = _latents(runner, icons, vae, runner.folder("autoencoder"))
     nano = Nano(make_transformer(recipe.flow, recipe.text.width), clip, t5)
     given = FlowData(said, icons, latents, tokenized)
     train_flow(runner, nano, given)
     if until != "flow":
         train_rewording(runner, nano, given)
     if until not in ("flow", "rewording"):
+        train_widening(runner, nano, given)
+    if until not in ("flow", "rewording", "widening"):
         train_guidance(runner, nano, given)
     nano.eval().requires_grad_(False)
+    return Trained(nano.transformer, clip, t5, vae, *tokenizers, icons, said.own, dict(runner.histories))
+
+
+def train_on(recipe: Recipe, work: Path, base: Path, *, quiet: bool = False) -> Trained:
+    """The last two stages only, on a folder that `assemble` wrote after those before.
+
+    Its transformer may have been taught guidance already: what that changed is learnt anew.
+
+    Raises:
+        SentenceModelError, TrainingError: as `train_all`.
+    """
+    from diffusers import FluxPipeline
+
+    runner = Runner(recipe, work, quiet)
+    runner.identities["base"] = {"base": digest((base / "history.json").read_text(encoding="utf-8"))}
+    pipeline = FluxPipeline.from_pretrained(str(base), torch_dtype=torch.float32)
+    _, icons = _icons(runner)
+    said = say(icons, recipe.size, work, runner.phase)
+    tokenizers = (pipeline.tokenizer, pipeline.tokenizer_2)
+    tokenized = Tokenized([text for icon in said.all for text in icon.captions], *tokenizers)
+    vae = pipeline.vae.eval().requires_grad_(False)
+    latents = _latents(runner, icons, vae, runner.folder("base"))
+    nano = Nano(pipeline.transformer, pipeline.text_encoder, pipeline.text_encoder_2)
+    given = FlowData(said, icons, latents, tokenized)
+    train_widening(runner, nano, given)
+    train_guidance(runner, nano, given)
+    nano.eval().requires_grad_(False)
+    earlier = json.loads((base / "history.json").read_text(encoding="utf-8"))
     return Trained(
-        nano.transformer, clip, t5, vae, *tokenizers, icons, tuple(captions), dict(runner.histories)
+        nano.transformer, nano.clip, nano.t5, vae, *tokenizers, icons, said.own, dict(runner.histories),
+        {stage: found for stage, found in earlier.items() if stage not in runner.histories},
+    )  # fmt: skip
+
+
+def _icons(runner: Runner) -> tuple[BaseIcons, BaseIcons]:
+    """Of the first sets; and of all, these before the others."""
+    work, size = runner.work, runner.recipe.size
+    first, wider = (
+        load_icons(work, size, sources=sources, progress=runner.phase) for sources in (SOURCES, WIDER)
     )
+    return first, first.with_others(wider)
 
 
 def _text(
@@ -174,9 +218,10 @@ def _autoencoder(runner: Runner, icons: BaseIcons) -> Any:
 
 
 @torch.inference_mode()
-def _latents(runner: Runner, icons: BaseIcons, vae: Any) -> Latents:
+def _latents(runner: Runner, icons: BaseIcons, vae: Any, folder: Path) -> Latents:
     """Posterior of every icon; encoded once for each autoencoder."""
-    file = runner.folder("autoencoder") / "latents.safetensors"
+    file = folder / f"latents-{digest([icon.key for icon in icons.icons])[:12]}.safetensors"
+    folder.mkdir(parents=True, exist_ok=True)
     if not file.is_file():
         means, stds = [], []
         device = next(vae.parameters()).device

@@ -6,7 +6,14 @@ import pytest
 from bioicons_pipeline.captioning.grammar import BACKGROUND, TRIGGER, caption_icon
 from bioicons_pipeline.captioning.tables import tables
 from bioicons_pipeline.training.pretrain import captions, said, stages
-from bioicons_pipeline.training.pretrain.captions import PREFIXES, captions_of, parts_of, reworded
+from bioicons_pipeline.training.pretrain.captions import (
+    NOTHING,
+    PREFIXES,
+    captions_of,
+    doubted,
+    parts_of,
+    reworded,
+)
 from bioicons_pipeline.training.pretrain.icons import BaseIcon
 from bioicons_pipeline_tests.training.pretrain.conftest import TINY
 
@@ -70,6 +77,29 @@ def test_in_other_words_the_rest_of_the_caption_stays_true():
     assert not [text for text in unknown if {"heart", "aorta", "love", "valentine"} & set(text[1].split())]
     assert 0.6 < np.mean([text[3] == "plain flat shapes" for icon in split for text in icon]) < 0.95
     assert not [text for icon in found for text in icon if "bioicons" in text]
+
+
+def test_a_doubted_name_may_be_another_but_its_colour_is_the_pictures():
+    """Half keep the icon's name, the rest say a near, another, a made-up one or none; all say red."""
+    found = [doubted(parts(f"twemoji/{n}"), [["aorta"]], ["bus", "tree"]) for n in range(60)]
+    nouns = [text.split(", ")[1] for icon in found for text in icon]
+    assert all("red" in noun.split()[:2] for noun in nouns)
+    said = [noun.split(" ", 1)[1].removeprefix("red ") for noun in nouns]
+    assert 0.4 < np.mean([noun == "heart" for noun in said]) < 0.6
+    assert 0.05 < np.mean([noun == "aorta" for noun in said]) < 0.15
+    assert 0.1 < np.mean([noun in {"bus", "tree"} for noun in said]) < 0.25
+    assert 0.05 < np.mean([noun in NOTHING for noun in said]) < 0.15
+    assert not [text for icon in found for text in icon if "bioicons" in text]
+    assert doubted(parts(), [], []) == doubted(parts(), [], [])
+
+
+def test_the_look_is_in_the_words_of_the_grammar():
+    assert parts("twemoji/heart").look == "flat colors without outlines"
+    assert parts("noto/heart").look == "soft shading without outlines"
+    assert parts("icon-park/heart").look == "dark outlines and flat colors"
+    black = np.full((32, 32, 3), 255, dtype=np.uint8)
+    black[8:24, 8:24] = 0
+    assert parts_of(BaseIcon("noto/heart", ("heart",)), black).look == "black silhouette"
 
 
 def test_without_a_near_word_there_are_unknown_ones_only():

@@ -1,6 +1,7 @@
 """From a package to a folder that FluxPipeline loads; resuming; what is refused."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def test_the_whole_recipe_makes_a_base_that_samples(work, tmp_path):
 
     trained = stages.train_all(TINY, work, quiet=True)
     assert {stage: state.step for stage, state in trained.histories.items()} == {
-        "text": 3, "autoencoder": 4, "flow": 4, "rewording": 4, "guidance": 2,
+        "text": 3, "autoencoder": 4, "flow": 4, "rewording": 4, "widening": 3, "guidance": 2,
     }  # fmt: skip
     for state in trained.histories.values():
         assert len(state.losses) == state.step and np.isfinite(state.losses).all()
@@ -40,14 +41,9 @@ def test_the_whole_recipe_makes_a_base_that_samples(work, tmp_path):
     check_base(str(folder))
     assert resolve_base(str(folder), tmp_path).fingerprint.startswith("sha256:")
     card = (folder / "README.md").read_text()
-    assert "made-up" in card and "Somebody" in card and "MIT" in card and "16 icons" in card
-    assert set(json.loads((folder / "history.json").read_text())) == {
-        "text",
-        "autoencoder",
-        "flow",
-        "rewording",
-        "guidance",
-    }
+    assert "made-up" in card and "Somebody" in card and "MIT" in card and "20 icons" in card
+    assert "made-wider" in card and "Nobody" in card and "CC-BY-3.0" in card
+    assert list(json.loads((folder / "history.json").read_text())) == list(trained.histories)
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     pipeline = FluxPipeline.from_pretrained(str(folder), torch_dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
@@ -60,26 +56,68 @@ def test_the_whole_recipe_makes_a_base_that_samples(work, tmp_path):
     assert stored == {torch.float32} and pipeline.vae.config.scaling_factor != 1.0
 
 
+def test_going_on_from_a_base_trains_the_last_two_stages_of_it(work, tmp_path):
+    """All else is the base's, its history too; the same as from nothing, but for bf16 on the way."""
+    trained = stages.train_all(TINY, work, quiet=True)
+    before, histories = weights(trained), trained.histories
+    base = assemble(trained, TINY, tmp_path / "base")
+    on = stages.train_on(TINY, work, base, quiet=True)
+    assert list(on.histories) == ["widening", "guidance"]
+    after = weights(on)
+    moved = {name for name in before if not torch.equal(after[name], before[name].bfloat16().float())}
+    assert moved and not [name for name in moved if name.startswith("vae")]
+    again = assemble(on, TINY, tmp_path / "again")
+    written = json.loads((again / "history.json").read_text())
+    assert set(written) == set(histories)
+    assert written["flow"]["loss"] == pytest.approx(histories["flow"].losses, abs=1e-4)
+
+
+def test_more_sets_join_late_and_their_colours_are_told(work, monkeypatch):
+    """The flow stage has the first set only; `widening` both, and doubts names but not colours."""
+    seen = {}
+    original = flow_stages.FlowLoop.fit
+
+    def look(self):
+        batches = [self.source[number] for number in range(60)]
+        seen[self.identity["stage"]] = [
+            pair for batch in batches for pair in zip(batch.keys, batch.captions, strict=True)
+        ]
+        original(self)
+
+    monkeypatch.setattr(flow_stages.FlowLoop, "fit", look)
+    trained = stages.train_all(TINY, work, quiet=True)
+    of = {
+        stage: np.mean([key.startswith("made-wider/") for key, _ in pairs]) for stage, pairs in seen.items()
+    }
+    assert of["flow"] == of["rewording"] == of["guidance"] == 0 and 0.4 < of["widening"] < 0.6
+    captions_by_key = {icon.icon_id: icon.captions for icon in trained.captions}
+    assert "made-wider/disc-thin" not in captions_by_key
+    told = [(key, text) for key, text in seen["widening"] if text.count(", ") >= 2]
+    assert len(told) > 60
+    own = np.mean([key.split("/")[1].split("-")[-1] in text for key, text in told])
+    assert 0.3 < own < 0.9
+
+
 def test_a_stopped_training_ends_where_an_unbroken_one_does(work, tmp_path, monkeypatch):
     """Interrupted within a stage and started again: the same weights, bit by bit."""
     whole = weights(stages.train_all(TINY, work, quiet=True))
     broken = tmp_path / "broken"
-    package(broken / "npm")
+    shutil.copytree(work / "npm", broken / "npm")
     original, stopped = Loop.train_step, []
 
     def interrupted(self, stream):
         stage = self.identity["stage"]
-        if stage in {"autoencoder", "flow", "rewording"} - set(stopped) and self.state.step == 3:
+        if stage in {"autoencoder", "flow", "rewording", "widening"} - set(stopped) and self.state.step == 2:
             stopped.append(stage)
             raise KeyboardInterrupt
         original(self, stream)
 
     monkeypatch.setattr(Loop, "train_step", interrupted)
-    for _ in range(3):
+    for _ in range(4):
         with pytest.raises(KeyboardInterrupt):
             stages.train_all(TINY, broken, quiet=True)
     again = weights(stages.train_all(TINY, broken, quiet=True))
-    assert stopped == ["autoencoder", "flow", "rewording"]
+    assert stopped == ["autoencoder", "flow", "rewording", "widening"]
     assert whole.keys() == again.keys()
     assert [name for name in whole if not torch.equal(whole[name], again[name])] == []
 
@@ -95,7 +133,7 @@ def test_a_changed_stage_rebuilds_what_follows_and_nothing_before(work):
     stages.train_all(TINY, work, quiet=True)
     before = {path: path.stat().st_mtime_ns for path in work.rglob("state.json")}
     changed = TINY.model_copy(update={"flow": TINY.flow.model_copy(update={"learning_rate": 3e-4})})
-    assert begun_anew(work, changed) == {"flow", "rewording", "guidance"}
+    assert begun_anew(work, changed) == {"flow", "rewording", "widening", "guidance"}
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
@@ -103,14 +141,14 @@ def test_other_words_train_anew_what_learns_from_them(work, monkeypatch):
     stages.train_all(TINY, work, quiet=True)
     monkeypatch.setattr(captions, "made_up", lambda random: "blorb")
     monkeypatch.setattr(said, "CAPTIONS_VERSION", said.CAPTIONS_VERSION + 1)
-    assert begun_anew(work) == {"rewording", "guidance"}
+    assert begun_anew(work) == {"rewording", "widening", "guidance"}
 
 
 def test_other_words_for_the_tokenizers_train_anew_what_reads_tokens(work, monkeypatch):
     """Ids of the same number of entries stand for other pieces: nothing would fail but the training."""
     stages.train_all(TINY, work, quiet=True)
     monkeypatch.setattr(stages, "grammar_texts", lambda: ["kinetochore"] * 50)
-    assert begun_anew(work) == {"text", "flow", "rewording", "guidance"}
+    assert begun_anew(work) == {"text", "flow", "rewording", "widening", "guidance"}
 
 
 def test_the_flow_stage_minimises_the_projects_own_objective(work, monkeypatch):
@@ -149,7 +187,7 @@ def test_other_words_come_after_the_own_ones(work, monkeypatch):
     monkeypatch.setattr(flow_stages.FlowLoop, "fit", look)
     trained = stages.train_all(TINY, work, quiet=True)
     own = {icon.icon_id: set(icon.captions) for icon in trained.captions}
-    flow, rewording, guidance = ({pair for pair in pairs if pair[1]} for pairs in seen)
+    flow, rewording, _, guidance = ({pair for pair in pairs if pair[1]} for pairs in seen)
     assert all(caption in own[key] for key, caption in flow)
     for pairs in (rewording, guidance):
         other = [(key, caption) for key, caption in pairs if caption not in own[key]]

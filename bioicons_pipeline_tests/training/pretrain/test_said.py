@@ -43,11 +43,23 @@ def test_near_words_are_the_right_icons(say):
     assert not {"kinetochore", "quick", "pink"} & set(told.split())
 
 
-def test_all_are_the_own_and_the_other_captions(say):
+def test_the_captions_of_a_stage_are_those_of_its_kinds(say):
     found = say()
-    for own, other, both in zip(found.own, found.other, found.all, strict=True):
-        assert own.icon_id == other.icon_id == both.icon_id
+    for own, other, doubted, both, every in zip(
+        found.own, found.other, found.doubted, found.reworded, found.all, strict=True
+    ):
+        assert own.icon_id == other.icon_id == doubted.icon_id == both.icon_id == every.icon_id
         assert both.captions == own.captions + other.captions
+        assert set(every.captions) == set(both.captions) | set(doubted.captions)
+
+
+def test_the_first_sets_have_their_share_whatever_their_size(say):
+    """Of three icons the first alone is drawn half of the time, and no caption changes place."""
+    found = say()
+    weighed = found.weighed([0], 0.5)
+    assert [icon.weight for icon in weighed] == [1.0, 0.5, 0.5]
+    assert all(icon.captions[:7] == own.captions for icon, own in zip(weighed, found.own, strict=True))
+    assert {icon.weight for icon in found.weighed([0, 1, 2], 0.5)} == {1.0}
 
 
 def test_what_was_made_is_read_until_something_else_decides(say, tmp_path, monkeypatch):
