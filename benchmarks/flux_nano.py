@@ -3,8 +3,8 @@
     python benchmarks/flux_nano.py --work data/pretrain --sample <clone of the sample bundle>
 
 `--work` is the folder that `python -m bioicons_pipeline.training.pretrain` worked in: the icons that the
-base learnt from are there. Prompts are bound by icons of the first sets, which have the words that are asked
-for in colours of their own; copies are looked for among all. A sheet of the generated icons goes to `--sheet`.
+base learnt from are there. Prompts are bound by icons of the first sets, whose colours are their own; copies
+are looked for among all. A sheet of the generated icons goes to `--sheet`.
 """
 
 import argparse

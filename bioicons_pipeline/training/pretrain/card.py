@@ -44,6 +44,11 @@ def model_card(trained: Trained, recipe: Recipe, weight_bytes: int) -> str:
     }
     total = sum(facts["icons"] for facts in trained.icons.licences.values())
     newline = "\n"
+    later = (
+        f"\n`{'` and `'.join(trained.histories)}` went on (`--on`) from the folder, in bf16, that the others made.\n"
+        if trained.earlier
+        else ""
+    )
     return f"""---
 license: other
 license_name: mit-with-attribution
@@ -86,7 +91,7 @@ hold: so of a word that it does not know, as a LoRA brings them, it does not dra
 | stage | steps | minutes | held out |
 |---|---:|---:|---|
 {newline.join(stages)}
-
+{later}
 ## Licence
 
 The weights are MIT, as this project is. The sets above ask for attribution: keep this card with the
