@@ -134,7 +134,7 @@ def measure_pixels(rgb: np.ndarray, alpha: np.ndarray) -> StyleFacts | None:
 
 def _not_background(rgb: np.ndarray) -> np.ndarray:
     """What is not the white that reaches the picture's edge (a white mouse stays foreground)."""
-    return ~_reached((rgb > 247).all(axis=2))
+    return ~_reached(np.all(rgb > 247, axis=2, keepdims=False))
 
 
 def _is_ground(black: np.ndarray) -> bool:

@@ -44,11 +44,10 @@ def model_card(trained: Trained, recipe: Recipe, weight_bytes: int) -> str:
     }
     total = sum(facts["icons"] for facts in trained.icons.licences.values())
     newline = "\n"
-    later = (
-        f"\n`{'` and `'.join(trained.histories)}` went on (`--on`) from the folder, in bf16, that the others made.\n"
-        if trained.earlier
-        else ""
-    )
+    later = ""
+    if trained.earlier:
+        ours = "` and `".join(trained.histories)
+        later = f"\n`{ours}` went on (`--on`) from the folder, in bf16, that the others made.\n"
     return f"""---
 license: other
 license_name: mit-with-attribution
