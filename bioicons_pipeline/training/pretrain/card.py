@@ -61,7 +61,7 @@ A base of FLUX.1's own classes at {recipe.size} px, small enough for a laptop wi
 **to try and to test the pipeline**: every step, from captions to a LoRA to a grid, runs on it for real in
 minutes. It is not for figures: its icons are {recipe.size} px and rough, and it knows the subjects of emoji,
 not those of science. Colour, outline and manner follow a prompt; what is drawn does so for about one
-trained word in four (`benchmarks/results/flux_nano.json`). For figures, train on FLUX.1-dev.
+trained word in six (`benchmarks/results/flux_nano.json`). For figures, train on FLUX.1-dev.
 
 Parameters: {", ".join(f"{name} {count / 1e6:.1f} M" for name, count in parameters.items())};
 {weight_bytes / 1e6:.0f} MB in bf16. Made by `python -m bioicons_pipeline.training.pretrain` (`recipe.json`,
