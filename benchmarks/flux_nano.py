@@ -30,7 +30,7 @@ from bioicons_pipeline.rendering import RenderSettings, render_many
 from bioicons_pipeline.training.base_models import resolve_base
 from bioicons_pipeline.training.encoders import load_vae
 from bioicons_pipeline.training.pretrain.autoencoder import as_tensor, psnr
-from bioicons_pipeline.training.pretrain.icons import load_icons
+from bioicons_pipeline.training.pretrain.icons import BaseIcons, load_icons
 from bioicons_pipeline.training.pretrain.recipe import RECIPES
 from bioicons_pipeline.training.pretrain.sets import SOURCES, WIDER, keywords
 
@@ -61,6 +61,15 @@ def bioicons(sample_clone: Path, size: int, most: int) -> list[np.ndarray]:
 
     found = render_many(((path.name, path.read_bytes()) for path in files), RenderSettings(size=size))
     return [np.asarray(Image.open(io.BytesIO(result.png)).convert("RGB")) for result in found if result.png]
+
+
+def described(icons: BaseIcons) -> tuple[list[frozenset[str]], np.ndarray]:
+    """Keywords and descriptors (N, SIZE) of the training icons."""
+    trained = icons.split(heldout=False)
+    return (
+        [keywords(icons.icons[row].words) for row in trained],
+        np.stack([shape_and_colour(np.asarray(icons.pixels[row])) for row in trained]),
+    )
 
 
 def loading_seconds(base: str) -> dict:
@@ -105,13 +114,9 @@ def main() -> None:
         }
     }
     print(json.dumps(result), flush=True)
-    trained = icons.split(heldout=False)
-    known = [keywords(icons.icons[row].words) for row in trained]
+    known, vectors = described(icons)
     words = prompt_words(known, PROMPTS)
-    vectors = np.stack([shape_and_colour(np.asarray(icons.pixels[row])) for row in trained])
-    later = wider.split(heldout=False)
-    known_later = [keywords(wider.icons[row].words) for row in later]
-    vectors_later = np.stack([shape_and_colour(np.asarray(wider.pixels[row])) for row in later])
+    known_later, vectors_later = described(wider)
     pipeline = load_pipeline(base)
     settings = SamplingSettings(
         size, options.steps, options.guidance, RECIPES[options.recipe].flow.t5_lengths[0], batch=16
@@ -122,7 +127,8 @@ def main() -> None:
     pictures = sample(pipeline, prompts[:16], range(SEED, SEED + 16), settings)
     speed = {"sixteen_icons_s": round(time.perf_counter() - started, 2), "steps": options.steps}
     pictures += sample(pipeline, prompts[16:], range(SEED + 16, SEED + len(prompts)), settings)
-    found = binding(words, [shape_and_colour(np.asarray(picture)) for picture in pictures], known, vectors)
+    generated = [shape_and_colour(np.asarray(picture)) for picture in pictures]
+    found = binding(words, generated, known, vectors)
     by_seed = [found.bound]
     for turn in range(1, TIMES):
         seeds = range(SEED + turn * len(prompts), SEED + (turn + 1) * len(prompts))
@@ -130,17 +136,10 @@ def main() -> None:
             shape_and_colour(np.asarray(picture)) for picture in sample(pipeline, prompts, seeds, settings)
         ]
         by_seed.append(binding(words, again, known, vectors).bound)
-    every = binding(
-        words,
-        [shape_and_colour(np.asarray(picture)) for picture in pictures],
-        known + known_later,
-        np.concatenate([vectors, vectors_later]),
-    )
+    every = binding(words, generated, known + known_later, np.concatenate([vectors, vectors_later]))
     # the same question about pictures that were drawn for another word: what chance gives in practice
     turned = words[len(words) // 2 :] + words[: len(words) // 2]
-    shuffled = binding(
-        turned, [shape_and_colour(np.asarray(picture)) for picture in pictures], known, vectors
-    )
+    shuffled = binding(turned, generated, known, vectors)
     result |= {
         "binding": {
             **asdict(found),

@@ -34,7 +34,7 @@ from bioicons_pipeline.training.pretrain.text import Tokenized
 
 @dataclass(frozen=True)
 class FlowData:
-    """What all three learn from."""
+    """What all four learn from."""
 
     said: Said
     icons: BaseIcons
@@ -42,13 +42,27 @@ class FlowData:
     tokenized: Tokenized
 
     def batches(
-        self, captions: Sequence[Icon], positions: Sequence[int], flow: FlowConfig, **how: Any
+        self, captions: Sequence[Icon], flow: FlowConfig, config: Any, *, shift: int, **how: Any
     ) -> FlowBatches:
-        """Batches of the training icons at `positions` with `captions`; how: what differs from stage to
-        stage."""
-        train = [captions[index] for index in positions if not self.icons.icons[index].heldout]
-        common = {"t5_lengths": flow.t5_lengths, "logit_mean": flow.logit_mean}
-        return FlowBatches(train, self.latents, self.tokenized, **common, **how)
+        """Batches of the training icons of `captions`.
+
+        config: the stage's own; shift: added to its seed, so that no two stages draw alike; how: what else
+        differs from stage to stage.
+        """
+        where = self.latents.index
+        common = {
+            "t5_lengths": flow.t5_lengths,
+            "logit_mean": flow.logit_mean,
+            "caption_dropout": flow.caption_dropout,
+            "batch_size": config.batch_size,
+            "seed": config.seed + shift,
+        }
+        train = [icon for icon in captions if not self.icons.icons[where[icon.icon_id]].heldout]
+        return FlowBatches(train, self.latents, self.tokenized, **{**common, **how})
+
+    def of_first(self, captions: Sequence[Icon]) -> list[Icon]:
+        """Those of `captions`, which are of all icons, that belong to the first sets."""
+        return [captions[index] for index in self.first]
 
     @property
     def first(self) -> list[int]:
@@ -85,13 +99,7 @@ def train_flow(runner: Runner, nano: Nano, given: FlowData) -> None:
     runner.identity("flow", config, "autoencoder", "text")
     compile_blocks(nano, config, accelerator.device)
     source = given.batches(
-        given.said.own,
-        given.first,
-        config,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        caption_dropout=config.caption_dropout,
-        long_share=config.long_share,
+        given.of_first(given.said.own), config, config, shift=0, long_share=config.long_share
     )
     runner.run("flow", FlowLoop(**_common(runner, "flow", nano, given, accelerator), source=source))
 
@@ -103,36 +111,20 @@ def train_rewording(runner: Runner, nano: Nano, given: FlowData) -> None:
     identity = runner.identity("rewording", config, "flow")
     identity["captions"] = digest([icon.captions for icon in given.said.reworded])
     source = given.batches(
-        given.said.reworded,
-        given.first,
-        flow,
-        batch_size=config.batch_size,
-        seed=config.seed + 2,
-        caption_dropout=flow.caption_dropout,
-        long_share=config.long_share,
+        given.of_first(given.said.reworded), flow, config, shift=2, long_share=config.long_share
     )
     runner.run("rewording", FlowLoop(**_common(runner, "rewording", nano, given, accelerator), source=source))
 
 
-def train_widening(runner: Runner, nano: Nano, given: FlowData) -> None:
-    """More sets join, in colours by chance, and half of the captions are to be doubted."""
+def train_widening(runner: Runner, nano: Nano, given: FlowData, after: str = "rewording") -> None:
+    """More sets join, in colours by chance, and half of the captions are to be doubted; `after`: whose
+    identity tells what `nano` is by now."""
     flow, config = runner.recipe.flow, runner.recipe.widening
     accelerator = runner.accelerator(config)
-    nano.to(accelerator.device)
-    identity = runner.identity(
-        "widening", config, *(["rewording"] if "rewording" in runner.identities else [])
-    )
+    identity = runner.identity("widening", config, after)
     said = given.said.weighed(given.first, config.first_share)
     identity["captions"] = digest([(icon.captions, icon.weight) for icon in said])
-    source = given.batches(
-        said,
-        range(len(said)),
-        flow,
-        batch_size=config.batch_size,
-        seed=config.seed + 3,
-        caption_dropout=flow.caption_dropout,
-        long_share=config.long_share,
-    )
+    source = given.batches(said, flow, config, shift=3, long_share=config.long_share)
     runner.run("widening", FlowLoop(**_common(runner, "widening", nano, given, accelerator), source=source))
 
 
@@ -146,11 +138,10 @@ def train_guidance(runner: Runner, nano: Nano, given: FlowData) -> None:
     # trained whole, the model's loss at a guidance of 1 rose by 0.0075, and LoRAs on it were worse by as much
     nano.transformer.time_text_embed.guidance_embedder.requires_grad_(True)
     source = given.batches(
-        given.said.reworded,
-        given.first,
+        given.of_first(given.said.reworded),
         flow,
-        batch_size=config.batch_size,
-        seed=config.seed + 1,
+        config,
+        shift=1,
         caption_dropout=0.0,
         long_share=flow.long_share,
         scales=config.scales,

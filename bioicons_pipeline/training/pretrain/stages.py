@@ -19,9 +19,11 @@ import torch
 from safetensors.torch import load, save
 
 from bioicons_pipeline.captioning.sentences import sentence_embeddings
+from bioicons_pipeline.training.base_models import check_base, folder_fingerprint
 from bioicons_pipeline.training.checkpoint import RunState
 from bioicons_pipeline.training.config import digest
 from bioicons_pipeline.training.data import Icon
+from bioicons_pipeline.training.errors import TrainingError
 from bioicons_pipeline.training.pretrain.autoencoder import (
     AutoencoderLoop,
     PixelBatches,
@@ -32,6 +34,7 @@ from bioicons_pipeline.training.pretrain.autoencoder import (
 from bioicons_pipeline.training.pretrain.flow import Latents, Nano, make_transformer
 from bioicons_pipeline.training.pretrain.flow_stages import (
     FlowData,
+    compile_blocks,
     train_flow,
     train_guidance,
     train_rewording,
@@ -116,12 +119,15 @@ def train_on(recipe: Recipe, work: Path, base: Path, *, quiet: bool = False) -> 
     Its transformer may have been taught guidance already: what that changed is learnt anew.
 
     Raises:
-        SentenceModelError, TrainingError: as `train_all`.
+        SentenceModelError, TrainingError: as `train_all`, and where `base` is no such folder.
     """
     from diffusers import FluxPipeline
 
+    check_base(str(base))
+    if not (base / "history.json").is_file():
+        raise TrainingError(f"{base} has no history.json: give a folder that this command wrote.")
     runner = Runner(recipe, work, quiet)
-    runner.identities["base"] = {"base": digest((base / "history.json").read_text(encoding="utf-8"))}
+    runner.identities["base"] = {"base": folder_fingerprint(base)}
     pipeline = FluxPipeline.from_pretrained(str(base), torch_dtype=torch.float32)
     _, icons = _icons(runner)
     said = say(icons, recipe.size, work, runner.phase)
@@ -131,7 +137,10 @@ def train_on(recipe: Recipe, work: Path, base: Path, *, quiet: bool = False) -> 
     latents = _latents(runner, icons, vae, runner.folder("base"))
     nano = Nano(pipeline.transformer, pipeline.text_encoder, pipeline.text_encoder_2)
     given = FlowData(said, icons, latents, tokenized)
-    train_widening(runner, nano, given)
+    device = runner.accelerator(recipe.widening).device
+    nano.to(device)
+    compile_blocks(nano, recipe.flow, device)
+    train_widening(runner, nano, given, after="base")
     train_guidance(runner, nano, given)
     nano.eval().requires_grad_(False)
     earlier = json.loads((base / "history.json").read_text(encoding="utf-8"))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from bioicons_pipeline.captioning.picture import COLOURS
 from bioicons_pipeline.training.base_models import check_base, resolve_base
 from bioicons_pipeline.training.errors import TrainingError
 from bioicons_pipeline.training.loop import Loop
@@ -69,6 +70,13 @@ def test_going_on_from_a_base_trains_the_last_two_stages_of_it(work, tmp_path):
     again = assemble(on, TINY, tmp_path / "again")
     written = json.loads((again / "history.json").read_text())
     assert set(written) == set(histories)
+    # another base, same work folder: nothing of the first one is taken
+    changed = stages.train_on(TINY, work, again, quiet=True)
+    assert len(list((work / "widening").iterdir())) == 3
+    assert weights(changed).keys() == after.keys()
+    (again / "history.json").unlink()
+    with pytest.raises(TrainingError, match=r"no history\.json"):
+        stages.train_on(TINY, work, again, quiet=True)
     assert written["flow"]["loss"] == pytest.approx(histories["flow"].losses, abs=1e-4)
 
 
@@ -96,6 +104,9 @@ def test_more_sets_join_late_and_their_colours_are_told(work, monkeypatch):
     assert len(told) > 60
     own = np.mean([key.split("/")[1].split("-")[-1] in text for key, text in told])
     assert 0.3 < own < 0.9
+    painted = [set(text.split(", ")[1].split()) & set(COLOURS) for key, text in told if key.endswith("/disc")]
+    named = [frozenset(words) for words in painted if words]
+    assert len(set(named)) == 1 and len(named) > len(painted) / 2
 
 
 def test_a_stopped_training_ends_where_an_unbroken_one_does(work, tmp_path, monkeypatch):
