@@ -226,13 +226,15 @@ def ui_command(settings: Settings) -> str:
     dagster = shlex.quote(_own_program("dagster"))
     usual = settings.root == Path.cwd() / "data"
     own_home = bool(os.environ.get("DAGSTER_HOME"))  # obeyed by `shared_instance`, and by Dagster itself
-    if (Path.cwd() / "dagster.yaml").is_file() and usual and not own_home:
-        return f"{dagster} dev"
-    places = {} if own_home else {"DAGSTER_HOME": settings.dagster_dir}
-    if not usual:  # it may have been given to this one command
+    workspace = (Path.cwd() / "dagster.yaml").is_file() and usual and not own_home
+    places: dict[str, Path | str] = {} if workspace or own_home else {"DAGSTER_HOME": settings.dagster_dir}
+    # these may have been given to this one command
+    if not usual:
         places["BIOICONS_DATA_DIR"] = settings.root
+    if settings.store_root is not None:
+        places["BIOICONS_STORE_ROOT"] = settings.resolved_store_root
     before = "".join(f"{name}={shlex.quote(str(place))} " for name, place in places.items())
-    return f"{before}{dagster} dev -m bioicons_pipeline.definitions"
+    return f"{before}{dagster} dev" + ("" if workspace else " -m bioicons_pipeline.definitions")
 
 
 def _own_program(name: str) -> str:

@@ -67,8 +67,11 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield gpu(torch, shutil.which("nvidia-smi"))
     yield memory(host_memory())
     yield disk(settings.root)
-    if settings.resolved_store_root.startswith("s3://"):
-        yield conditional_writes(settings.resolved_store_root)
+    store = settings.resolved_store_root
+    if store.startswith("s3://"):
+        yield conditional_writes(store)
+    elif settings.store_root is not None:
+        yield disk(Path(store), name="store", variable="BIOICONS_STORE_ROOT")
     yield hub(hub_token())
     yield port()
     yield chromium(find_chromium())
@@ -186,25 +189,27 @@ def memory(available: int) -> Finding:
     return Finding("memory", "ok", f"{gib(available)} free", "enough to train flux-nano (about 1 GiB)")
 
 
-def disk(folder: Path, free: int | None = None) -> Finding:
-    """Room and permission where this project writes; `folder` need not exist yet."""
+def disk(
+    folder: Path, free: int | None = None, *, name: str = "disk", variable: str = "BIOICONS_DATA_DIR"
+) -> Finding:
+    """Room and permission where this project writes; `folder`, which `variable` sets, need not exist yet."""
     there = next(place for place in (folder, *folder.parents) if place.exists())
     room = shutil.disk_usage(there).free if free is None else free
     found = f"{room / 1e9:.0f} GB free for {folder}"
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         return Finding(
-            "disk", "problem", f"{there} cannot be written", "nothing can be stored",
-            "Point BIOICONS_DATA_DIR at a folder of your own.",
+            name, "problem", f"{there} cannot be written", "nothing can be stored",
+            f"Point {variable} at a folder of your own.",
         )  # fmt: skip
     if room < DEMO_DISK:
         return Finding(
-            "disk", "problem", found, "a run may stop with a full disk",
-            "Free some space, or point BIOICONS_DATA_DIR at a larger disk.",
+            name, "problem", found, "a run may stop with a full disk",
+            f"Free some space, or point {variable} at a larger disk.",
         )  # fmt: skip
     if room < FLUX_DISK:
         meaning = f"too little for FLUX.1-dev (about {FLUX_DISK / 1e9:.0f} GB); enough for all else"
-        return Finding("disk", "note", found, meaning)
-    return Finding("disk", "ok", found, "enough for FLUX.1-dev too")
+        return Finding(name, "note", found, meaning)
+    return Finding(name, "ok", found, "enough for FLUX.1-dev too")
 
 
 def hub(token: str | None) -> Finding:

@@ -9,6 +9,7 @@ Colour names are Berlin and Kay's basic terms (1969) plus turquoise and beige, a
 
 import io
 from dataclasses import asdict, dataclass
+from typing import Any, cast
 
 import numpy as np
 
@@ -148,11 +149,10 @@ def _is_ground(black: np.ndarray) -> bool:
 
 def _reached(mask: np.ndarray) -> np.ndarray:
     """The part of `mask` that hangs together with what lies outside the picture."""
-    from PIL import Image, ImageDraw
+    from scipy import ndimage
 
-    field = Image.fromarray(np.pad(mask.astype(np.uint8) * 255, 1, constant_values=255)).copy()  # read-only
-    ImageDraw.floodfill(field, (0, 0), 128)
-    return np.asarray(field)[1:-1, 1:-1] == 128
+    regions = cast(Any, ndimage).label(np.pad(mask, 1, constant_values=True))[0]  # its stubs lack the result
+    return regions[1:-1, 1:-1] == regions[0, 0]
 
 
 def _eroded(mask: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bioicons_pipeline.training.errors import TrainingError
-from bioicons_pipeline.training.hub_base import hub_content
+from bioicons_pipeline.training.hub_base import hub_content, is_loaded
 
 COMPONENTS = ("scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "transformer", "vae")
 
@@ -253,7 +253,8 @@ _SAMPLE_SIZE = 2**20
 
 
 def folder_fingerprint(folder: Path) -> str:
-    """Content fingerprint of a model folder, `sha256:<hex>`: paths, sizes and bytes of all its files.
+    """Content fingerprint of a model folder, `sha256:<hex>`: paths, sizes and bytes of what is loaded of it.
+    Its card may say more tomorrow: what was trained on it is no older for that.
 
     Of a file over 64 MiB the first MiB (which has the safetensors header) and 16 evenly spread MiB are
     hashed, so that 34 GB of FLUX.1 take seconds; two trainings of one architecture differ in any of them.
@@ -262,7 +263,7 @@ def folder_fingerprint(folder: Path) -> str:
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     for path in files:
         relative = path.relative_to(folder).as_posix()
-        if relative.startswith(".") or "/." in relative:
+        if not is_loaded(relative, COMPONENTS):
             continue
         total.update(json.dumps([relative, path.stat().st_size, _file_digest(path)]).encode())
     return f"sha256:{total.hexdigest()}"

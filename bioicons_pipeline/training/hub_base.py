@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from bioicons_pipeline.training.errors import TrainingError
 
-_READ = {".safetensors", ".json", ".txt", ".model"}
+_READ = {".safetensors", ".bin", ".json", ".txt", ".model"}
 """Endings of the files that a pipeline is loaded from: weights, configs, tokenizers."""
 
 
@@ -34,14 +34,17 @@ def hub_content(
     commit, files = _online(hub_id, token, revision) or _cached(hub_id, parts, revision)
     if files is None:
         return commit, f"hub:{hub_id}@{commit}"
-    counted = {
-        path: content
-        for path, content in files.items()
-        if path == "model_index.json"
-        or (path.split("/", 1)[0] in parts and PurePosixPath(path).suffix in _READ and "/" in path)
-    }
+    counted = {path: content for path, content in files.items() if is_loaded(path, parts)}
     total = hashlib.sha256(json.dumps(sorted(counted.items())).encode()).hexdigest()
     return commit, f"hub:{hub_id}@sha256:{total}"
+
+
+def is_loaded(path: str, parts: Collection[str]) -> bool:
+    """Whether a pipeline is loaded from `path`, relative to the model's root; its card is not."""
+    root = path.split("/", 1)[0]
+    return path == "model_index.json" or (
+        root != path and root in parts and PurePosixPath(path).suffix in _READ
+    )
 
 
 def _online(

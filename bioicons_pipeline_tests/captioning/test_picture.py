@@ -3,10 +3,12 @@
 import io
 import json
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from bioicons_pipeline.captioning import StyleFacts, measure_picture
+from bioicons_pipeline.captioning.picture import _reached
 from bioicons_pipeline.captioning.style import colour_of, look_of, sub_style
 
 
@@ -53,6 +55,17 @@ def test_colour_by_area_whatever_the_outline(fill, name, white):
 def test_a_white_mouse_on_white_is_white_where_it_has_an_outline():
     facts = measure_picture(drawing("white", "black", white=True))
     assert facts is not None and facts.palette[0][0] == "white"
+
+
+def test_a_wall_that_touches_at_its_corners_keeps_the_outside_out():
+    """As a flood from the corner of the picture does, which steps along rows and columns."""
+    open_ = np.array(
+        [[1, 1, 1, 1, 1], [1, 1, 0, 1, 1], [1, 0, 1, 0, 1], [1, 1, 0, 1, 1], [1, 1, 1, 1, 0]], dtype=bool
+    )
+    reached = open_.copy()
+    reached[2, 2] = False
+    assert np.array_equal(_reached(open_), reached)
+    assert not _reached(np.zeros((3, 3), dtype=bool)).any()
 
 
 def test_paper_seen_through_a_ring_is_no_white_paint():

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bioicons_pipeline import cli, doctor
-from bioicons_pipeline.settings import get_settings
+from bioicons_pipeline.settings import Settings, get_settings
 from bioicons_pipeline.training.memory import GIB
 
 
@@ -69,6 +69,17 @@ def test_a_disk_that_is_full_or_closed_is_a_problem(tmp_path):
     file.write_text("")
     assert "BIOICONS_DATA_DIR" in doctor.disk(file / "data").advice
     assert not there.exists()
+
+
+def test_a_store_of_its_own_is_looked_at_too(tmp_path, monkeypatch):
+    """It may lie where nothing can be made, while the data folder is well."""
+    monkeypatch.setattr(doctor, "ask_torch", lambda: torch(cuda=None))
+    (tmp_path / "file").write_text("")
+    settings = Settings(data_dir=tmp_path, store_root=str(tmp_path / "file" / "store"))
+    found = {finding.check: finding for finding in doctor.examine(settings)}
+    assert found["store"].state == "problem" and "BIOICONS_STORE_ROOT" in found["store"].advice
+    assert found["disk"].state != "problem"
+    assert "store" not in {finding.check for finding in doctor.examine(Settings(data_dir=tmp_path))}
 
 
 def test_a_port_that_is_taken_is_said():

@@ -144,6 +144,8 @@ def test_the_command_that_opens_the_ui_is_one_that_works(monkeypatch, tmp_path, 
     elsewhere, rest = Settings(data_dir=tmp_path / "the data"), f"{shown} -m bioicons_pipeline.definitions"
     data = f"BIOICONS_DATA_DIR='{tmp_path}/the data'"
     assert cli_run.ui_command(elsewhere) == f"DAGSTER_HOME='{tmp_path}/the data/dagster' {data} {rest}"
+    kept = Settings(store_root=str(tmp_path / "a store"))
+    assert cli_run.ui_command(kept) == f"BIOICONS_STORE_ROOT='{tmp_path}/a store' {shown}"
     (tmp_path / "dagster.yaml").unlink()
     assert cli_run.ui_command(Settings()) == f"DAGSTER_HOME={tmp_path}/data/dagster {rest}"
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "history"))  # the runs are there

@@ -83,6 +83,8 @@ def test_every_registered_base_says_its_licence():
 def test_the_fingerprint_is_of_the_content(mini_folder, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(mini_folder, copy)
+    (copy / "README.md").write_text("A card that was not there.")
+    (copy / "history.json").write_text("{}")
     assert folder_fingerprint(copy) == folder_fingerprint(mini_folder)
     weights = copy / "transformer" / "diffusion_pytorch_model.safetensors"
     data = bytearray(weights.read_bytes())
@@ -94,7 +96,8 @@ def test_the_fingerprint_is_of_the_content(mini_folder, tmp_path):
 def test_large_files_are_sampled_and_a_retrained_one_still_differs(tmp_path, monkeypatch):
     monkeypatch.setattr(base_models, "_WHOLE_FILE", 1000)
     monkeypatch.setattr(base_models, "_SAMPLE_SIZE", 100)
-    file = tmp_path / "weights"
+    file = tmp_path / "vae" / "weights.safetensors"
+    file.parent.mkdir()
     file.write_bytes(bytes(100_000))
     first = folder_fingerprint(tmp_path)
     file.write_bytes(bytes(99_950) + b"x" * 50)

@@ -150,7 +150,7 @@ def doubted(parts: Parts, near: Sequence[Sequence[str]], others: Sequence[str]) 
     goes by colour and manner, which hold.
     """
     chance = parts.chance("doubted words of ")
-    wrong = [str(chance.choice(list(others))) for _ in range(2)] if others else []
+    wrong = [others[int(chance.integers(len(others)))] for _ in range(2)] if others else []
     nouns = [parts.subject] * 5 + [str(chance.choice(list(words))) for words in near]
     nouns += [*wrong, _unknown(chance), str(chance.choice(NOTHING))]
     variants = []

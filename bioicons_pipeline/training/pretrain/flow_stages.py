@@ -104,9 +104,12 @@ def train_flow(runner: Runner, nano: Nano, given: FlowData) -> None:
     runner.run("flow", FlowLoop(**_common(runner, "flow", nano, given, accelerator), source=source))
 
 
-def train_rewording(runner: Runner, nano: Nano, given: FlowData) -> None:
-    """The same goes on, with captions in other words among the icons' own."""
+def train_rewording(runner: Runner, nano: Nano, given: FlowData) -> str:
+    """The same goes on, with captions in other words among the icons' own, where the recipe has this stage;
+    the stage whose identity tells what `nano` is by now."""
     flow, config = runner.recipe.flow, runner.recipe.rewording
+    if config is None:
+        return "flow"
     accelerator = runner.accelerator(config)
     identity = runner.identity("rewording", config, "flow")
     identity["captions"] = digest([icon.captions for icon in given.said.reworded])
@@ -114,11 +117,12 @@ def train_rewording(runner: Runner, nano: Nano, given: FlowData) -> None:
         given.of_first(given.said.reworded), flow, config, shift=2, long_share=config.long_share
     )
     runner.run("rewording", FlowLoop(**_common(runner, "rewording", nano, given, accelerator), source=source))
+    return "rewording"
 
 
-def train_widening(runner: Runner, nano: Nano, given: FlowData, after: str = "rewording") -> None:
-    """More sets join, in colours by chance, and half of the captions are to be doubted; `after`: whose
-    identity tells what `nano` is by now."""
+def train_widening(runner: Runner, nano: Nano, given: FlowData, after: str) -> None:
+    """More sets join, in colours by chance, and half of the captions are to be doubted; `after`: the stage
+    whose identity tells what `nano` is by now."""
     flow, config = runner.recipe.flow, runner.recipe.widening
     accelerator = runner.accelerator(config)
     identity = runner.identity("widening", config, after)
@@ -154,7 +158,9 @@ def train_guidance(runner: Runner, nano: Nano, given: FlowData) -> None:
         empty_clip=given.tokenized.clip([""]),
         empty_t5=given.tokenized.t5([""], max(flow.t5_lengths)),
     )
-    runner.run("guidance", loop)
+    # a program for each of its few steps' kinds would take longer to make than it saves
+    with torch.compiler.set_stance("force_eager"):
+        runner.run("guidance", loop)
 
 
 def _common(runner: Runner, stage: str, nano: Nano, given: FlowData, accelerator: Any) -> dict[str, Any]:

@@ -103,10 +103,9 @@ def train_all(recipe: Recipe, work: Path, *, quiet: bool = False, until: str | N
     nano = Nano(make_transformer(recipe.flow, recipe.text.width), clip, t5)
     given = FlowData(said, icons, latents, tokenized)
     train_flow(runner, nano, given)
-    if until != "flow":
-        train_rewording(runner, nano, given)
+    after = "flow" if until == "flow" else train_rewording(runner, nano, given)
     if until not in ("flow", "rewording"):
-        train_widening(runner, nano, given)
+        train_widening(runner, nano, given, after)
     if until not in ("flow", "rewording", "widening"):
         train_guidance(runner, nano, given)
     nano.eval().requires_grad_(False)

@@ -16,6 +16,7 @@ from bioicons_pipeline.training.pretrain import captions, flow_stages, icons, sa
 from bioicons_pipeline.training.pretrain.assemble import assemble
 from bioicons_pipeline.training.pretrain.autoencoder import psnr
 from bioicons_pipeline.training.pretrain.flow import EVALUATED_SIGMAS
+from bioicons_pipeline.training.pretrain.recipe import Recipe
 from bioicons_pipeline_tests.training.pretrain.conftest import SOURCE, TINY, package
 
 
@@ -131,6 +132,19 @@ def test_a_stopped_training_ends_where_an_unbroken_one_does(work, tmp_path, monk
     assert stopped == ["autoencoder", "flow", "rewording", "widening"]
     assert whole.keys() == again.keys()
     assert [name for name in whole if not torch.equal(whole[name], again[name])] == []
+
+
+def test_a_recipe_without_a_stage_leaves_it_out(work, tmp_path):
+    """The next one goes on from the flow stage; what it made after a rewording is not taken for that."""
+    stages.train_all(TINY, work, quiet=True)
+    without = TINY.model_copy(update={"rewording": None})
+    trained = stages.train_all(without, work, quiet=True)
+    assert list(trained.histories) == ["text", "autoencoder", "flow", "widening", "guidance"]
+    assert len(list((work / "flow").iterdir())) == 1 and len(list((work / "widening").iterdir())) == 2
+    start, end = (trained.histories[stage].evaluations for stage in ("widening", "flow"))
+    assert start[0]["heldout"] == end[-1]["heldout"]
+    folder = assemble(trained, without, tmp_path / "base")
+    assert Recipe.model_validate_json((folder / "recipe.json").read_text()) == without
 
 
 def begun_anew(work, recipe=TINY):
