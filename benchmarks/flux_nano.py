@@ -4,7 +4,12 @@
 
 `--work` is the folder that `python -m bioicons_pipeline.training.pretrain` worked in: the icons that the
 base learnt from are there. Prompts are bound by icons of the first sets, whose colours are their own; copies
-are looked for among all. A sheet of the generated icons goes to `--sheet`.
+are looked for among all. A sheet of the generated icons goes to `--sheet`. Of a base that one run of that
+command made in an empty `--work`, `--timed` adds how long all of it took:
+
+    python -m bioicons_pipeline.training.pretrain --work W --out W/flux-nano
+    python benchmarks/flux_nano.py --work W --base W/flux-nano --timed --sample … \
+        --out benchmarks/results/flux_nano_cpu.json --sheet benchmarks/results/flux_nano_cpu.png
 """
 
 import argparse
@@ -72,6 +77,19 @@ def described(icons: BaseIcons) -> tuple[list[frozenset[str]], np.ndarray]:
     )
 
 
+def training_minutes(work: Path, base: Path) -> dict:
+    """Minutes from the first package that was fetched to the card, which is written last; of each stage."""
+    begun = min(path.stat().st_mtime for path in (work / "npm").glob("*.tgz"))
+    stages = json.loads((base / "history.json").read_text())
+    return {
+        "minutes": round(((base / "README.md").stat().st_mtime - begun) / 60, 1),
+        "stages": {
+            name: {"steps": found["steps"], "minutes": round(found["seconds"] / 60, 1)}
+            for name, found in stages.items()
+        },
+    }
+
+
 def loading_seconds(base: str) -> dict:
     """Seconds to load the pipeline in a fresh process, imports told apart."""
     code = (
@@ -94,6 +112,7 @@ def main() -> None:
     parser.add_argument("--base", default="flux-nano", help="name or folder")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--sample", type=Path, required=True, help="clone of the sample bundle")
+    parser.add_argument("--timed", action="store_true", help="--base is a folder that one run made in --work")
     parser.add_argument("--recipe", default="cpu")
     parser.add_argument("--steps", type=int, default=28)
     parser.add_argument("--guidance", type=float, default=5.0)
@@ -162,6 +181,8 @@ def main() -> None:
             "python": platform.python_version(),
         },
     }
+    if options.timed:
+        result["training"] = training_minutes(options.work, Path(options.base))
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     sheet(words, pictures, found.hits).save(options.sheet)
     print(json.dumps({key: value for key, value in result.items() if key != "binding"}))

@@ -79,8 +79,8 @@ PACKAGED_NANO = Path(__file__).parent / "flux_nano"
 def _packaged_nano(_: Path) -> Path:
     if not (PACKAGED_NANO / "model_index.json").is_file():
         raise TrainingError(
-            "flux-nano is not trained in this checkout: use flux-tiny, or train it (about two hours on two "
-            f"cores) with `python -m bioicons_pipeline.training.pretrain --out {PACKAGED_NANO}`."
+            "flux-nano is not trained in this checkout: use flux-tiny, or train it (about 100 minutes on "
+            f"two cores) with `python -m bioicons_pipeline.training.pretrain --out {PACKAGED_NANO}`."
         )
     return PACKAGED_NANO
 

@@ -53,6 +53,8 @@ PUBLISHED = (
     f"{hooks.value('nano_words', 'without_caption', '.3f')} without one",
     f"Of {hooks.value('flux_nano', 'binding.prompts')} trained words it draws "
     f"{hooks.value('flux_nano', 'binding.mean_bound', '.0f')}",
+    f"from nothing in {hooks.value('flux_nano_cpu', 'training.minutes', '.0f')} minutes on two quiet cores; "
+    f"that one draws {hooks.value('flux_nano_cpu', 'binding.mean_bound', '.0f')}",
     f"manifest of {hooks.value('manifest', 'icons', ',')} icons, the first time "
     f"| {hooks.value('manifest', 'cold_seconds.total', '.0f')} s",
     f"an upstream update of {hooks.value('manifest', 'replay.4.touched')} icons "

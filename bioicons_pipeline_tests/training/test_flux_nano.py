@@ -54,6 +54,16 @@ def test_it_was_made_by_the_recipe_that_ships_with_it():
     }
 
 
+def test_the_recipe_for_two_cores_is_the_one_that_was_measured():
+    """From an empty folder, within what its help says; a changed recipe has to be measured again."""
+    measured = json.loads((REPOSITORY / "benchmarks" / "results" / "flux_nano_cpu.json").read_text())
+    of_recipe = {name: getattr(RECIPES["cpu"], name) for name in Recipe.model_fields if name != "size"}
+    steps = {name: stage.steps for name, stage in of_recipe.items() if stage is not None}
+    assert {name: stage["steps"] for name, stage in measured["training"]["stages"].items()} == steps
+    assert measured["training"]["minutes"] <= 100
+    assert all(measured["autoencoder"][of]["psnr_db"] >= 24 for of in ("heldout_icons", "bioicons"))
+
+
 def test_its_card_credits_every_set():
     card = (PACKAGED_NANO / "README.md").read_text()
     for source in (*SOURCES, *WIDER):

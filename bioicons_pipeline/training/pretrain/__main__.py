@@ -6,6 +6,7 @@ Belongs here: the command line. Run it again after an interruption: it goes on w
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, default=Path("data/pretrain/flux-nano"), help="folder of the model"
     )
-    parser.add_argument("--recipe", choices=sorted(RECIPES), default="cpu", help="see recipe.py")
+    parser.add_argument(
+        "--recipe",
+        choices=sorted(RECIPES),
+        default="cpu",
+        help="cpu (default): about 100 minutes on two cores; long: twice that, what the package carries",
+    )
     parser.add_argument(
         "--until",
         choices=("icons", "text", "autoencoder", "flow", "rewording", "widening"),
@@ -40,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.on and options.until:
         parser.error("--on trains to the end: leave out --until")
+    # threads that spin while they wait take the core from whoever they wait for: beside one busy process a
+    # step took seven times as long
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from bioicons_pipeline.training.pretrain.stages import train_all, train_on
 
     recipe, quiet = RECIPES[options.recipe], options.quiet

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bioicons_pipeline.training.pretrain.history import history
-from bioicons_pipeline.training.pretrain.recipe import Recipe
+from bioicons_pipeline.training.pretrain.recipe import RECIPES, Recipe
 from bioicons_pipeline.training.pretrain.sets import SOURCES
 from bioicons_pipeline.training.pretrain.stages import Trained
 
@@ -43,6 +43,7 @@ def model_card(trained: Trained, recipe: Recipe, weight_bytes: int) -> str:
         )
     }
     total = sum(facts["icons"] for facts in trained.icons.licences.values())
+    reworded = "the stages `rewording` and `guidance`" if recipe.rewording else "the stage `guidance`"
     newline = "\n"
     later = ""
     if trained.earlier:
@@ -60,12 +61,13 @@ tags: [flux, icons, small]
 A base of FLUX.1's own classes at {recipe.size} px, small enough for a laptop without a GPU. It exists
 **to try and to test the pipeline**: every step, from captions to a LoRA to a grid, runs on it for real in
 minutes. It is not for figures: its icons are {recipe.size} px and rough, and it knows the subjects of emoji,
-not those of science. Colour, outline and manner follow a prompt; what is drawn does so for about one
-trained word in six (`benchmarks/results/flux_nano.json`). For figures, train on FLUX.1-dev.
+not those of science. Colour, outline and manner follow a prompt; what is drawn does so for few trained words:
+of the base that the package carries about one in six (`benchmarks/results/flux_nano.json`). For figures,
+train on FLUX.1-dev.
 
 Parameters: {", ".join(f"{name} {count / 1e6:.1f} M" for name, count in parameters.items())};
-{weight_bytes / 1e6:.0f} MB in bf16. Made by `python -m bioicons_pipeline.training.pretrain` (`recipe.json`,
-loss curves in `history.json`).
+{weight_bytes / 1e6:.0f} MB in bf16. Made by `{_command(recipe)}`
+(`recipe.json`, loss curves in `history.json`).
 
 ## What it learnt from
 
@@ -79,8 +81,8 @@ colours by chance. No icon of bioicons: they are what a LoRA teaches.
 {newline.join(rows)}
 
 The text encoders started from sentence embeddings of
-[all-MiniLM-L6-v2](https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2) (Apache-2.0). In the stages
-`rewording` and `guidance` about a third of the captions are in other words than the icon's: English ones and
+[all-MiniLM-L6-v2](https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2) (Apache-2.0). In {reworded}
+about a third of the captions are in other words than the icon's: English ones and
 ones of the project's caption tables that those embeddings find near in meaning, and made-up ones. In
 `widening` a quarter of the captions name another icon or nothing, beside the colour and the manner, which
 hold: so of a word that it does not know, as a LoRA brings them, it does not draw the nearest that it knows.
@@ -97,6 +99,13 @@ The weights are MIT, as this project is. The sets above ask for attribution: kee
 weights. Whether a model's output is bound by the licences of what it learnt from is not settled; flux-nano
 can reproduce single icons of the sets, whose licences then hold.
 """
+
+
+def _command(recipe: Recipe) -> str:
+    """What trains by this recipe."""
+    name = next((name for name, known in RECIPES.items() if known == recipe), None)
+    chosen = f" --recipe {name}" if name else ""
+    return f"python -m bioicons_pipeline.training.pretrain{chosen}"
 
 
 def _result(evaluations: Sequence[Mapping[str, Any]]) -> str:

@@ -1,8 +1,9 @@
 """Every number of flux-nano: shapes and the trainings, in one typed object. No torch here.
 
-Belongs here: what decides the result. Does not belong here: how it is used. The recipe `cpu` is for two
-cores that multiply in bf16 (AVX512-BF16, AMX): on shared ones its stages took 197 minutes together
-(`history.json`); on cores without, it takes four times as long, and on a GPU a fraction.
+Belongs here: what decides the result. Does not belong here: how it is used. Two cores of 2.3 GHz go through
+`cpu` within 100 minutes, with fetching, drawing and naming the icons
+(`benchmarks/results/flux_nano_cpu.json`). `long` trains twice as long: the base that ships is of it
+(`history.json`; its 197 minutes are of busier cores). Neither was run on a GPU.
 """
 
 from __future__ import annotations
@@ -163,4 +164,4 @@ RECIPES: dict[str, Recipe] = {
         guidance=_guidance(300),
     ),
 }
-"""`cpu` is for two cores within 100 minutes; of `long` the base is that the package carries."""
+"""By the name that `--recipe` takes."""
