@@ -229,7 +229,7 @@ def test_another_dataset_base_or_config_is_refused_by_name(
 
     base = tmp_path / "another-base"
     shutil.copytree(mini_folder, base)
-    (base / "NOTE").write_text("other content")
+    (base / "vae" / "other.json").write_text("{}")
     with pytest.raises(CheckpointMismatchError, match=r"base: .* there, another-base here; base_fingerprint"):
         run.train(request.model_copy(update={"base": str(base), "resume_from": path}), quiet=True)
 

