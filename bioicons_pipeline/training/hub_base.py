@@ -40,11 +40,11 @@ def hub_content(
 
 
 def is_loaded(path: str, parts: Collection[str]) -> bool:
-    """Whether a pipeline is loaded from `path`, relative to the model's root; its card is not."""
-    root = path.split("/", 1)[0]
-    return path == "model_index.json" or (
-        root != path and root in parts and PurePosixPath(path).suffix in _READ
-    )
+    """Whether a pipeline is loaded from `path`, relative to the model's root; its card is not, and nothing
+    that an editor or a file system hides beside the files."""
+    root, _, rest = path.partition("/")
+    of_part = root in parts and bool(rest) and PurePosixPath(path).suffix in _READ
+    return path == "model_index.json" or (of_part and "/." not in path)
 
 
 def _online(

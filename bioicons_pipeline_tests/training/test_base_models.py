@@ -85,6 +85,7 @@ def test_the_fingerprint_is_of_the_content(mini_folder, tmp_path):
     shutil.copytree(mini_folder, copy)
     (copy / "README.md").write_text("A card that was not there.")
     (copy / "history.json").write_text("{}")
+    (copy / "vae" / "._config.json").write_text("what a file system keeps beside a file")
     assert folder_fingerprint(copy) == folder_fingerprint(mini_folder)
     weights = copy / "transformer" / "diffusion_pytorch_model.safetensors"
     data = bytearray(weights.read_bytes())
